@@ -1,0 +1,46 @@
+# 两条命令：make run（装好并启动）、make test（装好并测试）。 Two commands: make run, make test.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: setup setup-dev run test check lint types lock minipack clean
+
+run: setup
+	$(BIN)/python asr_api_server.py
+
+test: setup-dev
+	$(BIN)/python -m pytest
+
+check: lint types
+
+lint: setup-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: setup-dev
+	$(BIN)/mypy xingji
+
+setup: .venv/.installed
+
+setup-dev: .venv/.installed-dev
+
+.venv/.installed: requirements.txt
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and "需要 Python 3.11–3.13（needs Python 3.11–3.13）")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+.venv/.installed-dev: requirements-dev.txt .venv/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+# Write requirements*.txt from pyproject.toml, every package pinned.
+lock: setup
+	$(BIN)/python -m tools.lock
+
+# Train the embedded models again (about an hour; needs espeak-ng).
+minipack: setup-dev
+	$(BIN)/python -m training.minipack
+
+clean:
+	rm -rf .venv .build

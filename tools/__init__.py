@@ -1,0 +1,1 @@
+"""Tools for developers; the server never imports them."""
