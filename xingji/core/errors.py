@@ -1,0 +1,68 @@
+"""One family of errors that a client may be shown. Each wire has one table to its own dialect.
+
+``code`` is stable and documented; ``zh`` and ``en`` are for people. ``fault`` says who has to
+act; ``retryable`` says whether the same request may succeed later.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Fault = Literal["client", "server", "engine"]
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    zh: str
+    en: str
+    fault: Fault = "client"
+    retryable: bool = False
+
+
+CODES: dict[str, Meaning] = {
+    "unauthorized": Meaning("缺少访问令牌，或令牌不对。", "The access token is missing or wrong."),
+    "no_session": Meaning("还没有开始录音，请先发送 start_recording。", "No recording is running; send start_recording first."),
+    "already_recording": Meaning("正在录音，请先停止当前录音。", "A recording is already running; stop it first."),
+    "bad_config": Meaning("录音选项的值不对。", "A recording option has a bad value."),
+    "bad_audio": Meaning("收到的不是约定格式的音频。", "This is not audio in the agreed format."),
+    "audio_gap": Meaning("音频序号不连续，中间有数据包丢失。", "The audio sequence has a gap; packets were lost."),
+    "unknown_event": Meaning("没有这个事件。", "There is no such event."),
+    "busy": Meaning("服务器已满，请稍后再试。", "The server is full; try again later.", "server", True),
+    "overloaded": Meaning("识别暂时跟不上，音频已排队，不会丢失。", "Recognition lags; audio is queued and nothing is lost.", "server", True),
+    "backend_failed": Meaning("识别引擎出错，部分结果可能缺失。", "A recogniser failed; part of the result may be missing.", "engine", True),
+    "not_supported": Meaning("这个服务器不支持此功能。", "This server does not support that."),
+    "not_ready": Meaning("模型还在加载，请稍后再试。", "Models are still loading; try again later.", "server", True),
+    "internal": Meaning("服务器内部错误。", "Internal server error.", "server", True),
+    "no_file": Meaning("请求里没有名为 file 的文件字段。", "The request has no file field named “file”."),
+    "empty_filename": Meaning("文件名为空。", "The file name is empty."),
+    "empty_file": Meaning("文件是空的。", "The file is empty."),
+    "unsupported_format": Meaning("不认识的音频格式。", "The audio format is not supported."),
+    "bad_parameter": Meaning("参数的值不对。", "A parameter has a bad value."),
+    "too_large": Meaning("文件太大或音频太长。", "The file is too large or the audio too long."),
+    "decode_failed": Meaning("音频无法解码，文件可能已损坏。", "The audio cannot be decoded; the file may be damaged."),
+    "invalid_hotwords": Meaning("热词表不合规则。", "The hotword table is not valid."),
+    "version_conflict": Meaning("热词表已被别人改过，请重新读取后再改。", "The hotword table has changed; read it again first."),
+    "not_found": Meaning("没有找到。", "Not found."),
+    "method_not_allowed": Meaning("此地址不支持这种请求方法。", "This address does not allow that method."),
+}  # fmt: skip
+
+
+class XingjiError(Exception):
+    """An error that a client may see. ``field`` names the offending option, ``detail`` adds bilingual facts.
+
+    >>> str(XingjiError("busy"))
+    'busy'
+    """
+
+    def __init__(self, code: str, *, field: str | None = None, detail: dict[str, object] | None = None) -> None:
+        super().__init__(code)
+        self.code = code
+        self.field = field
+        self.detail = detail or {}
+
+    @property
+    def meaning(self) -> Meaning:
+        return CODES[self.code]
+
+
+class EngineError(Exception):
+    """A recogniser failed on one job. Its text is for the log, never for a client."""

@@ -1,0 +1,204 @@
+"""The four kinds of message that cross the core's boundary.
+
+client --Command--> Session --Job--> engines
+client <--Event---- Session <-Result- engines
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from .types import SAMPLE_RATE, Edit, HotwordHit, Hypothesis, RejectedEdit, Samples, Sentence, Span, Stage
+
+
+class Hotwords(Protocol):
+    """One version of a hotword table, ready for use (``core.hotwords.HotwordIndex``)."""
+
+    def mend(self, text: str, stage: Stage) -> tuple[str, tuple[HotwordHit, ...]]:
+        """Replace what sounds like a hotword by the hotword."""
+
+    def close_to(self, text: str, limit: int = 20) -> tuple[str, ...]:
+        """Hotwords that sound close to something in ``text``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What one recording wants. Lengths in samples."""
+
+    stream: bool = True
+    second_pass: bool = True
+    correct: bool = True
+    punctuation: bool = True
+    itn: bool = True  # written form: 3点 for 三点
+    language: str = "auto"
+    hotwords: Hotwords | None = None
+    end_silence: int = SAMPLE_RATE * 8 // 10
+    hop: int = SAMPLE_RATE // 5  # the detector's step
+    chunk: int = SAMPLE_RATE * 6 // 10  # the streaming recogniser's step
+    longest: int = SAMPLE_RATE * 30  # a segment that grows longer is cut at a quiet place
+    context: int = 3  # earlier sentences shown to the corrector
+
+
+# Commands: what a client may ask.
+@dataclass(frozen=True, slots=True, eq=False)
+class Audio:
+    samples: Samples
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The client ends the sentence here, whatever the detector thinks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configure:
+    """Sentences that start after this use the new profile; the grid (hop, chunk) stays."""
+
+    profile: Profile
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """No more audio; finish what is owed and complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hurry:
+    """After Stop: wait no longer for corrections; the second pass stands."""
+
+
+# Events: what a client may be told.
+@dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    sentence: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechEnded:
+    sentence: int
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class SentenceRevised:
+    sentence: Sentence
+
+
+@dataclass(frozen=True, slots=True)
+class SentenceSettled:
+    """No revision of this sentence will follow. Each sentence is settled or dropped exactly once."""
+
+    sentence: Sentence
+
+
+@dataclass(frozen=True, slots=True)
+class SentenceDropped:
+    """What looked like speech was none. Nothing about this sentence will follow."""
+
+    sentence: int
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class SentenceReadings:
+    """Where the text of a settled sentence came from: each stage's reading, and what the corrector was refused."""
+
+    readings: Mapping[Stage, str]
+    rejected: tuple[RejectedEdit, ...] = ()
+    lost: tuple[tuple[Stage, str], ...] = ()  # (stage, reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """Always the last event, exactly once. Sentences and non-speech together tile ``[0, length)``."""
+
+    sentences: tuple[Sentence, ...]
+    readings: tuple[SentenceReadings, ...]  # one per sentence
+    non_speech: tuple[Span, ...]
+    length: int
+
+
+# Jobs: what the session asks of engines. Each carries all it needs.
+@dataclass(frozen=True, slots=True, eq=False)
+class Detect:
+    """Find edges in ``samples``, which start at ``offset``; their length is whole hops unless ``flush``."""
+
+    samples: Samples
+    offset: int
+    first: bool  # begin with a fresh state here
+    flush: bool  # end any speech at the end of these samples
+    end_silence: int
+    hop: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decode:
+    """Feed the streaming recogniser of one segment; whole chunks unless ``last``. ``offset`` counts from its start."""
+
+    segment: int
+    samples: Samples
+    offset: int
+    last: bool
+    chunk: int
+    punctuation: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Transcribe:
+    segment: int
+    samples: Samples
+    language: str
+    itn: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Correct:
+    """Merge the readings. ``hotwords`` are only those that sound close to something in the readings."""
+
+    segment: int
+    readings: Mapping[Stage, str]
+    context: tuple[str, ...]
+    hotwords: tuple[str, ...] = ()
+
+
+# Results: what engines answer.
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A boundary that the detector heard at sample ``at`` and was sure of at sample ``decided``."""
+
+    kind: Literal["onset", "endpoint"]
+    at: int
+    decided: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoSpeech:
+    """The second pass says that there is no speech in the segment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edits:
+    """What the corrector would change in the second-pass text (or the streamed one where that is missing)."""
+
+    edits: tuple[Edit, ...]
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """The worker that knew this stream is gone; give it everything from its start again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The engine gave no answer. The session goes on with what it has."""
+
+    reason: str
+
+
+Command = Audio | Commit | Configure | Stop | Hurry
+Event = SpeechStarted | SpeechEnded | SentenceRevised | SentenceSettled | SentenceDropped | Completed
+Job = Detect | Decode | Transcribe | Correct
+Result = tuple[Edge, ...] | Hypothesis | NoSpeech | Edits | Forgotten | Lost
+Effect = Event | Job
