@@ -1,0 +1,212 @@
+"""The one place where a session meets threads: an inbox in, effects out.
+
+One thread per recording touches the session. Whoever feeds audio waits (and so stops reading its
+socket or its file) while more than ``MAX_BACKLOG`` samples are on their way; nothing is dropped.
+The driver also owns the recording's clocks: idle, longest recording, and how long the final
+result waits for corrections.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import Empty, Queue
+from typing import Protocol
+
+from ..core.messages import Audio, Command, Configure, Event, Hurry, Job, Result, Stop
+from ..core.session import Session
+from ..core.types import SAMPLE_RATE, Samples
+
+log = logging.getLogger(__name__)
+
+MAX_BACKLOG = 30 * SAMPLE_RATE
+
+
+class Engines(Protocol):
+    def submit(self, stream: int, job: Job, done: Callable[[Result], None]) -> None:
+        """Answer ``job`` by calling ``done`` once, from any thread, without blocking here."""
+
+    def release(self, stream: int) -> None:
+        """The stream is over; forget what is kept for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """Seconds."""
+
+    idle: float = 60.0
+    longest: float = 4 * 3600.0
+    final_wait: float = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Where a recording stands when an event happens; all in samples."""
+
+    judged: int
+    done: int
+    received: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The recording takes no more audio. Told once, before anything that follows from it."""
+
+    reason: str  # client, max_duration, idle, server_shutdown
+    received: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A defect of ours ended the recording; stands in for Completed."""
+
+
+Told = Event | Stopped | Failed
+
+
+class Driver:
+    """Runs one session. ``tell`` must not block or raise; it is called from the driver's thread, Stopped from the
+    thread that stops. The last call is Completed or Failed, unless the recording was cancelled."""
+
+    def __init__(
+        self,
+        stream: int,
+        session: Session,
+        engines: Engines,
+        tell: Callable[[Told, Moment], None],
+        clocks: Clocks = Clocks(),
+    ) -> None:
+        self.stream = stream
+        self._session, self._engines, self._tell, self._clocks = session, engines, tell, clocks
+        self._inbox: Queue[Command | tuple[Job, Result] | None] = Queue()
+        self._room = threading.Condition()
+        self._stopping = threading.Lock()
+        self._queued = 0  # samples in the inbox
+        self._backlog = 0  # samples in the session
+        self.accepted = 0  # samples taken from the client
+        self.stopped = False
+        self.cancelled = False
+        self.finished = threading.Event()
+        self._heard_at = time.monotonic()
+        self._wait_until: float | None = None
+
+    # -- for the client's side, any thread ---------------------------------------
+
+    def feed(self, samples: Samples, waiting: Callable[[int], None] | None = None) -> None:
+        """Take audio; returns when it is in line. ``waiting(backlog)`` is called about once a second meanwhile."""
+        if len(samples) == 0 or self.stopped:
+            return
+        with self._room:
+            while self.backlog > MAX_BACKLOG and not self.stopped:
+                if waiting is not None:
+                    waiting(self.backlog)
+                self._heard_at = time.monotonic()  # a client that has to wait for us is not idle
+                self._room.wait(1.0)
+            if self.stopped:
+                return
+            self._queued += len(samples)
+            self.accepted += len(samples)
+            self._heard_at = time.monotonic()
+            self._inbox.put(Audio(samples))
+        if self.accepted >= self._clocks.longest * SAMPLE_RATE:
+            self.stop("max_duration")
+
+    def put(self, command: Command) -> None:
+        """Commit or Configure; Stop has its own way in."""
+        if not self.stopped or isinstance(command, Configure):
+            self._inbox.put(command)
+
+    def stop(self, reason: str) -> bool:
+        """No more audio. False where it had stopped already."""
+        with self._stopping:
+            if self.stopped:
+                return False
+            self.stopped = True
+            self._tell(Stopped(reason, self.accepted), self._moment())
+            self._inbox.put(Stop())
+        with self._room:
+            self._room.notify_all()
+        return True
+
+    def cancel(self) -> None:
+        """Forget the recording; no event follows."""
+        self.cancelled = self.stopped = True
+        self._inbox.put(None)
+        with self._room:
+            self._room.notify_all()
+
+    @property
+    def backlog(self) -> int:
+        return self._queued + self._backlog
+
+    # -- the driver's own thread ----------------------------------------------------
+
+    def run(self) -> None:
+        """Until Completed or cancelled. The only thread that touches the session."""
+        try:
+            while not (self._session.completed or self.cancelled):
+                self._step()
+        except Exception:
+            log.exception("recording failed", extra={"stream": self.stream})
+            self._tell(Failed(), self._moment())
+        finally:
+            self._engines.release(self.stream)
+            self.stopped = True
+            self.finished.set()
+            with self._room:
+                self._room.notify_all()
+
+    def _step(self) -> None:
+        try:
+            item = self._inbox.get(timeout=self._patience())
+        except Empty:
+            self._time_is_up()
+            return
+        match item:
+            case None:
+                return
+            case (job, result):
+                effects = self._session.resolve(job, result)
+            case Configure() if self._session.stopped:
+                return
+            case command:
+                effects = self._session.handle(command)
+        with self._room:
+            if isinstance(item, Audio):
+                self._queued -= len(item.samples)
+            self._backlog = self._session.backlog
+            if self.backlog <= MAX_BACKLOG:
+                self._room.notify_all()
+        for effect in effects:
+            if isinstance(effect, Job):
+                self._start(effect)
+            elif not self.cancelled:
+                self._tell(effect, self._moment())
+
+    def _start(self, job: Job) -> None:
+        self._engines.submit(self.stream, job, lambda result: self._inbox.put((job, result)))
+
+    def _moment(self) -> Moment:
+        return Moment(self._session.judged, self._session.done, self.accepted)
+
+    def _patience(self) -> float:
+        now = time.monotonic()
+        if self._session.awaits_only_corrections:
+            if self._wait_until is None:
+                self._wait_until = now + self._clocks.final_wait
+            return max(0.0, self._wait_until - now)
+        if not self.stopped:
+            return max(0.0, self._heard_at + self._clocks.idle - now)
+        return 60.0
+
+    def _time_is_up(self) -> None:
+        if self._session.awaits_only_corrections:
+            for effect in self._session.handle(Hurry()):
+                assert not isinstance(effect, Job)
+                self._tell(effect, self._moment())
+        elif not self.stopped and time.monotonic() - self._heard_at >= self._clocks.idle:
+            self.stop("idle")
+
+
+__all__ = ["Clocks", "Driver", "Engines", "Failed", "Moment", "Stopped", "Told"]

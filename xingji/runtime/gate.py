@@ -1,0 +1,187 @@
+"""One connection: a wire on one side, a driver for each recording on the other.
+
+CONNECTED —open→ RECORDING —stop or limits→ FINALIZING —final→ CONNECTED, repeatable; a new
+recording may begin while earlier ones are still being finished. Called in order from the
+connection's own thread; answers go through the outbox.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from ..audio import looks_like_float
+from ..core.errors import XingjiError
+from ..core.messages import Completed, Event, SentenceRevised
+from ..core.types import SAMPLE_RATE, Hotword, Stage
+from ..wire import Frame, Open
+from ..wire.sequence import Sequencer
+from .driver import Failed, Moment, Stopped, Told
+from .hub import Hub, Recording
+from .outbox import Outbox
+
+M = TypeVar("M")
+M_co = TypeVar("M_co", covariant=True)
+
+CHECKED_BYTES = 2 * SAMPLE_RATE  # the first second is checked for float samples sent as int16
+
+
+class RecordingWire(Protocol[M_co]):
+    """Encodes one recording; called in the order in which its messages are sent."""
+
+    def started(self) -> M_co: ...
+    def stopped(self, reason: str, received: int, received_bytes: int) -> M_co: ...
+    def cancelled(self) -> M_co: ...
+    def encode(self, event: Event, position: int, done: float) -> Iterator[M_co]: ...
+    def final(self, event: Completed | None) -> M_co: ...
+
+
+class Wire(Protocol[M_co]):
+    def recording(self, recording_id: str, opened: Open, llm_model: str | None) -> RecordingWire[M_co]: ...
+    def error(self, error: XingjiError, recording_id: str | None) -> M_co: ...
+
+
+@dataclass(slots=True)
+class _Running(Generic[M]):
+    recording: Recording
+    wire: RecordingWire[M]
+    frames: Sequencer
+    overloaded: bool = False
+    floats_told: bool = False
+
+
+class Gate(Generic[M]):
+    def __init__(self, hub: Hub, wire: Wire[M], outbox: Outbox[M], keep_alive: Callable[[], None]) -> None:
+        """``keep_alive`` is called about once a second while the gate makes its connection wait."""
+        self._hub, self._wire, self._outbox, self._keep_alive = hub, wire, outbox, keep_alive
+        self._current: _Running[M] | None = None
+        self._last: Recording | None = None
+        self._complained = False  # about audio outside a recording, once per burst
+
+    # -- what the client does ----------------------------------------------------------
+
+    def open(self, opened: Open) -> Recording:
+        """Begin a recording. Raises XingjiError: already_recording, busy, not_ready."""
+        self._complained = False
+        if self._recording() is not None:
+            raise XingjiError("already_recording")
+        model = self._hub.llm_model if self._hub.wants_llm(opened.wishes) else None
+        running: list[_Running[M]] = []
+        driver = self._hub.open(opened.wishes, lambda told, moment: self._tell(running[0], told, moment))
+        recording = Recording(opened, driver)
+        running.append(_Running(recording, self._wire.recording(recording.id, opened, model), Sequencer()))
+        self._hub.expect(recording.id)
+        self._current, self._last = running[0], recording
+        self._say(running[0].wire.started())
+        return recording
+
+    def feed(self, frame: Frame) -> Recording | None:
+        """Take audio; waits while the engines are far behind. Raises XingjiError("no_session") once per burst."""
+        running = self._recording()
+        if running is None:
+            if self._last is not None and not self._last.driver.finished.is_set():
+                return self._last  # audio that was under way when the recording stopped
+            if not self._complained:
+                self._complained = True
+                raise XingjiError("no_session")
+            return None
+        ready, gap = running.frames.push(frame)
+        self._take(running, ready, gap)
+        return running.recording
+
+    def stop(self) -> tuple[Recording, bool]:
+        """Finish the recording; the second value says that it had been stopped before."""
+        self._complained = False
+        running = self._current
+        if running is None:
+            if self._last is None or self._last.driver.finished.is_set():
+                raise XingjiError("no_session")
+            return self._last, True
+        self._take(running, *running.frames.flush())
+        first = running.recording.stop("client")
+        self._current = None
+        return running.recording, not first
+
+    def cancel(self) -> Recording:
+        """Throw the recording away; no final result follows."""
+        running = self._recording()
+        if running is None:
+            raise XingjiError("no_session")
+        self._current = self._last = None
+        running.recording.driver.cancel()
+        self._hub.forget(running.recording.id)
+        self._say(running.wire.cancelled())
+        return running.recording
+
+    def use_hotwords(self, words: tuple[Hotword, ...]) -> Recording:
+        running = self._recording()
+        if running is None:
+            raise XingjiError("no_session")
+        self._hub.use_own_hotwords(running.recording.driver, words)
+        return running.recording
+
+    def refuse(self, error: XingjiError) -> None:
+        """Tell the client what was wrong with its last message."""
+        running = self._recording()
+        self._say(self._wire.error(error, running.recording.id if running else None))
+
+    def close(self) -> None:
+        """The connection is gone: what was said is still finished, and the result kept for a while."""
+        self._outbox.close()
+        if running := self._recording():
+            self._take(running, *running.frames.flush())
+            running.recording.stop("client")
+
+    # -- audio ---------------------------------------------------------------------------
+
+    def _recording(self) -> _Running[M] | None:
+        if self._current is not None and self._current.recording.driver.stopped:
+            self._current = None  # a limit stopped it
+        return self._current
+
+    def _take(self, running: _Running[M], ready: Iterable[bytes], gap: tuple[int, int] | None) -> None:
+        recording = running.recording
+        if gap is not None:
+            detail: dict[str, object] = {"expected": gap[0], "got": gap[1]}
+            self._say(self._wire.error(XingjiError("audio_gap", detail=detail), recording.id))
+        for data in ready:
+            self._check(running, data)
+            recording.feed(data, lambda backlog: self._wait(running, backlog))
+
+    def _check(self, running: _Running[M], data: bytes) -> None:
+        """A client that sends float samples as int16 is told so; its audio is taken all the same."""
+        recording = running.recording
+        early = recording.received_bytes < CHECKED_BYTES and not running.floats_told
+        if early and recording.opened.format.codec == "s16le" and looks_like_float(data):
+            running.floats_told = True
+            error = XingjiError("bad_audio", field="format", detail={"hint": "f32le"})
+            self._say(self._wire.error(error, recording.id))
+
+    def _wait(self, running: _Running[M], backlog: int) -> None:
+        self._keep_alive()
+        if not running.overloaded:
+            running.overloaded = True
+            detail: dict[str, object] = {"lag_ms": backlog * 1000 // SAMPLE_RATE}
+            self._say(self._wire.error(XingjiError("overloaded", detail=detail), running.recording.id))
+
+    # -- what the client is told ---------------------------------------------------------
+
+    def _say(self, message: M) -> None:
+        self._outbox.put(lambda: (message,))
+
+    def _tell(self, running: _Running[M], told: Told, moment: Moment) -> None:
+        """From the driver's thread; only queues."""
+        wire, id = running.wire, running.recording.id
+        match told:
+            case Stopped(reason, received):
+                size = running.recording.received_bytes
+                self._outbox.put(lambda: (wire.stopped(reason, received, size),))
+            case Failed():
+                self._hub.keep(id, None)
+                self._outbox.put(lambda: (wire.final(None),))
+            case _:
+                if isinstance(told, Completed):
+                    self._hub.keep(id, told)
+                done = moment.done / moment.received if moment.received else 1.0
+                stale = isinstance(told, SentenceRevised) and told.sentence.stage is Stage.PARTIAL
+                replaces: Any = (id, told.sentence.id) if isinstance(told, SentenceRevised) and stale else None
+                self._outbox.put(lambda: wire.encode(told, moment.judged, done), replaces)

@@ -1,0 +1,196 @@
+"""All live recordings of this gateway: admission, hotword changes, results kept for a while, the end.
+
+The hub turns what a client wishes into what this server can do, gives every recording its
+driver thread, and on shutdown stops them all and waits for their final results.
+"""
+
+import itertools
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from ..audio import FORMATS
+from ..core.errors import XingjiError
+from ..core.hotwords import HotwordIndex
+from ..core.messages import Completed, Configure, Correct, Job, Profile, Result
+from ..core.pronunciation import Pronouncer
+from ..core.session import Session
+from ..core.types import Hotword
+from ..wire import Open, Wishes
+from .correcting import Corrections
+from .driver import Clocks, Driver, Moment, Told
+from .pool import Pool
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    sessions: int = 100
+    keep_result_s: float = 60.0
+
+
+class Recording:
+    """One recording: the client's bytes in, the driver's events out."""
+
+    def __init__(self, opened: Open, driver: Driver) -> None:
+        self.id = f"rec_{uuid.uuid4().hex}"
+        self.opened = opened
+        self.driver = driver
+        self.received_bytes = 0
+        self._decoder = FORMATS[opened.format.codec](opened.format.rate)
+
+    def feed(self, data: bytes, waiting: Callable[[int], None] | None = None) -> None:
+        """Decode and pass on; waits while the engines are far behind."""
+        self.received_bytes += len(data)
+        self.driver.feed(self._decoder.feed(data), waiting)
+
+    def stop(self, reason: str) -> bool:
+        """No more audio; False where it had stopped already."""
+        if not self.driver.stopped:
+            self.driver.feed(self._decoder.flush())
+        return self.driver.stop(reason)
+
+
+class Hub:
+    def __init__(
+        self,
+        pool: Pool,
+        corrections: Corrections | None,
+        llm_model: str | None,
+        pronouncer: Pronouncer,
+        clocks: Clocks,
+        limits: Limits,
+    ) -> None:
+        self._pool, self._corrections, self._pronouncer = pool, corrections, pronouncer
+        self._clocks, self._limits = clocks, limits
+        self.llm_model = llm_model
+        self._streams = itertools.count()
+        self._lock = threading.Lock()
+        self._live: dict[int, tuple[Driver, Wishes]] = {}
+        self._results: dict[str, tuple[float, Completed | None]] = {}
+        self._words: tuple[Hotword, ...] = ()
+        self._hotwords = HotwordIndex((), pronouncer)
+        self._closing = False
+
+    # -- recordings -------------------------------------------------------------------
+
+    @property
+    def active(self) -> int:
+        return len(self._live)
+
+    @property
+    def capacity(self) -> int:
+        return self._limits.sessions
+
+    def wants_llm(self, wishes: Wishes) -> bool:
+        return self._corrections is not None and wishes.llm is not False
+
+    def open(self, wishes: Wishes, tell: Callable[[Told, Moment], None]) -> Driver:
+        """Start a recording's thread. Raises XingjiError: not_ready, busy."""
+        if not self._pool.ready and not self._pool.wait(0.0):
+            raise XingjiError("not_ready", detail={"retry_after_ms": 1000})
+        profile = self._profile(wishes)
+        with self._lock:
+            if self._closing or len(self._live) >= self._limits.sessions:
+                raise XingjiError("busy", detail={"retry_after_ms": 5000})
+            stream = next(self._streams)
+            driver = Driver(stream, Session(profile, self._pronouncer), self, tell, self._clocks)
+            self._live[stream] = (driver, wishes)
+        threading.Thread(target=self._run, args=(stream, driver), name=f"recording-{stream}", daemon=True).start()
+        return driver
+
+    def _run(self, stream: int, driver: Driver) -> None:
+        driver.run()
+        with self._lock:
+            self._live.pop(stream, None)
+
+    def _profile(self, wishes: Wishes) -> Profile:
+        return Profile(
+            stream=wishes.stream,
+            second_pass=wishes.second_pass or not wishes.stream,
+            correct=self.wants_llm(wishes),
+            punctuation=wishes.punctuation,
+            itn=wishes.itn,
+            language=wishes.language,
+            hotwords=self._index(wishes.hotwords),
+            end_silence=wishes.end_silence,
+        )
+
+    # -- engines ------------------------------------------------------------------------
+
+    def submit(self, stream: int, job: Job, done: Callable[[Result], None]) -> None:
+        if isinstance(job, Correct):
+            assert self._corrections is not None  # profiles ask for corrections only where there are any
+            self._corrections.submit(job, done)
+        else:
+            self._pool.submit(stream, job, done)
+
+    def release(self, stream: int) -> None:
+        self._pool.release(stream)
+
+    # -- hotwords -----------------------------------------------------------------------
+
+    def use_hotwords(self, words: tuple[Hotword, ...]) -> None:
+        """From now on sentences that start use this table."""
+        self._words, self._hotwords = words, HotwordIndex(words, self._pronouncer)
+        with self._lock:
+            for stream, (driver, wishes) in list(self._live.items()):
+                self._reconfigure(stream, driver, wishes)
+
+    def use_own_hotwords(self, driver: Driver, words: tuple[Hotword, ...]) -> None:
+        """Replace the words that one recording brought along."""
+        with self._lock:
+            if live := self._live.get(driver.stream):
+                self._reconfigure(driver.stream, driver, replace(live[1], hotwords=words))
+
+    def _reconfigure(self, stream: int, driver: Driver, wishes: Wishes) -> None:
+        self._live[stream] = (driver, wishes)
+        driver.put(Configure(self._profile(wishes)))
+
+    def _index(self, own: tuple[Hotword, ...]) -> HotwordIndex:
+        if not own:
+            return self._hotwords
+        return HotwordIndex((*own, *self._words), self._pronouncer)
+
+    # -- results ------------------------------------------------------------------------
+
+    def expect(self, recording_id: str) -> None:
+        self._results[recording_id] = (float("inf"), None)
+
+    def keep(self, recording_id: str, result: Completed | None) -> None:
+        """Hold a final result for clients that lost their connection; None where a defect ended the recording."""
+        now = time.monotonic()
+        with self._lock:
+            for id in [id for id, (until, _) in self._results.items() if until < now]:
+                del self._results[id]
+            if result is None:
+                self._results.pop(recording_id, None)
+            else:
+                self._results[recording_id] = (now + self._limits.keep_result_s, result)
+
+    def result(self, recording_id: str) -> Completed | None:
+        """The kept result, None while it is awaited. Raises XingjiError("not_found")."""
+        until, result = self._results.get(recording_id, (0.0, None))
+        if until < time.monotonic():
+            raise XingjiError("not_found")
+        return result
+
+    def forget(self, recording_id: str) -> None:
+        self._results.pop(recording_id, None)
+
+    # -- the end -------------------------------------------------------------------------
+
+    def drain(self, timeout_s: float) -> None:
+        """Take nothing new, stop every recording and wait for their final results."""
+        with self._lock:
+            self._closing = True
+            drivers = [driver for driver, _ in self._live.values()]
+        for driver in drivers:
+            driver.stop("server_shutdown")
+        deadline = time.monotonic() + timeout_s
+        for driver in drivers:
+            driver.finished.wait(max(0.0, deadline - time.monotonic()))

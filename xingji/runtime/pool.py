@@ -1,0 +1,252 @@
+"""The inference workers and the way of jobs to them.
+
+Each role (``stream``, ``segment``) is one process on one socket. A closed socket means that the
+process died: it is started again, stateless jobs go to its successor, and jobs that needed its
+state come back as ``Forgotten``, whereupon the session sends the audio again. Nothing here waits
+for a model; answers arrive on the link's reader thread.
+"""
+
+import json
+import logging
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Queue
+from typing import Any
+
+from ..core.messages import Decode, Detect, Forgotten, Job, Lost, Result, Transcribe
+from . import ipc
+
+log = logging.getLogger(__name__)
+
+TRIES = 2  # workers that one stateless job may outlive before it is given up as poison
+HOPELESS = 3  # starts in a row that fail before jobs are refused at once
+ROLE_OF: dict[type[Any], str] = {Detect: "stream", Decode: "stream", Transcribe: "segment"}
+
+
+@dataclass(slots=True)
+class _Pending:
+    stream: int
+    job: Job
+    done: Callable[[Result], None]
+    since: float
+    tries: int = 0
+
+
+class Link:
+    """One worker process, its socket and the jobs it owes."""
+
+    def __init__(self, role: str, setup: Mapping[str, Any], job_timeout_s: float) -> None:
+        self.role = role
+        self.state = "starting"  # starting → ready → (lost → starting)
+        self.models: dict[str, Any] = {}
+        self.restarts = -1
+        self.busy_s = 0.0
+        self.answered = 0
+        self._setup, self._job_timeout_s = dict(setup), job_timeout_s
+        self._lock = threading.Lock()
+        self._pending: dict[int, _Pending] = {}
+        self._outgoing: Queue[dict[str, Any]] = Queue()
+        self._ids = 0
+        self._failures = 0
+        self._alive_at = time.monotonic()  # when the process last showed life
+        self._closing = False
+        self._process: subprocess.Popen[bytes] | None = None
+        self._token = secrets.token_hex(16)
+        self._folder = tempfile.mkdtemp(prefix="xingji-")
+        self._listener, self._address = _listen(Path(self._folder) / f"{role}.sock")
+        self.ready = threading.Event()
+        self._reader = threading.Thread(target=self._live, name=f"worker-{role}", daemon=True)
+        self._reader.start()
+        threading.Thread(target=self._watch, name=f"watch-{role}", daemon=True).start()
+
+    # -- jobs -----------------------------------------------------------------------
+
+    def submit(self, stream: int, job: Job, done: Callable[[Result], None], tries: int = 0) -> None:
+        with self._lock:
+            hopeless = self._failures >= HOPELESS or self._closing
+            if not hopeless:
+                self._ids += 1
+                id = self._ids
+                self._pending[id] = _Pending(stream, job, done, time.monotonic(), tries)
+        if hopeless:
+            done(Lost("unavailable"))
+        else:
+            self._outgoing.put({"id": id, "stream": stream, "job": ipc.pack(job)})
+
+    def release(self, stream: int) -> None:
+        self._outgoing.put({"release": stream})
+
+    def close(self) -> None:
+        self._closing = True
+        self._end_process()
+        self._listener.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._pending)
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    # -- the life of the process ------------------------------------------------------
+
+    def _live(self) -> None:
+        while not self._closing:
+            self.restarts += 1
+            self.state = "starting"
+            connection = self._start()
+            if connection is not None:
+                self._failures = 0
+                self._alive_at = time.monotonic()
+                self.state = "ready"
+                log.info("worker ready", extra={"role": self.role, "restarts": self.restarts})
+                self.ready.set()
+                self._serve(connection)
+            else:
+                self._failures += 1
+            self.ready.clear()
+            self.state = "lost"
+            self._end_process()
+            if not self._closing:
+                log.warning("worker lost", extra={"role": self.role, "pending": len(self._pending)})
+                self._return_jobs()
+                time.sleep(min(10.0, 0.2 * 4**self._failures) if self._failures else 0.0)
+
+    def _start(self) -> socket.socket | None:
+        """A new process whose models are loaded and warm, or None."""
+        self._end_process()
+        setup = json.dumps(self._setup | {"token": self._token})
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "xingji.runtime.worker", self.role, self._address],
+            env=os.environ | {"XINGJI_WORKER": setup, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"},
+            cwd=Path(__file__).resolve().parents[2],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+        self._listener.settimeout(0.5)
+        while self._process.poll() is None and not self._closing:
+            try:
+                connection, _ = self._listener.accept()
+            except TimeoutError:
+                continue
+            except OSError:
+                return None
+            connection.settimeout(None)
+            hello = ipc.receive(connection)
+            if hello is None or hello.get("token") != self._token:
+                connection.close()
+                continue
+            ready = ipc.receive(connection)
+            if ready is None:
+                return None
+            self.models = ready["ready"]
+            return connection
+        return None
+
+    def _serve(self, connection: socket.socket) -> None:
+        sender = threading.Thread(target=self._send, args=(connection,), daemon=True)
+        sender.start()
+        while (message := ipc.receive(connection)) is not None:
+            with self._lock:
+                pending = self._pending.pop(message["id"], None)
+                self.busy_s += message["seconds"]
+                self.answered += 1
+                self._alive_at = time.monotonic()
+            if pending is not None:
+                pending.done(ipc.unpack(message["result"]))
+        connection.close()
+        self._outgoing.put({})  # wakes the sender, which finds the connection closed
+        sender.join()
+
+    def _send(self, connection: socket.socket) -> None:
+        # A thread of its own: were the reader to send, both sides could wait for the other's full buffer.
+        while True:
+            message = self._outgoing.get()
+            try:
+                if not message:
+                    return
+                ipc.send(connection, message)
+            except OSError:
+                return
+
+    def _return_jobs(self) -> None:
+        """What the dead process owed: stateless jobs go to the next one, the others must begin again."""
+        with self._lock:
+            owed, self._pending = list(self._pending.values()), {}
+            while not self._outgoing.empty():
+                self._outgoing.get_nowait()
+        for item in owed:
+            if not isinstance(item.job, Transcribe):
+                item.done(Forgotten())
+            elif item.tries + 1 < TRIES:
+                self.submit(item.stream, item.job, item.done, item.tries + 1)
+            else:
+                item.done(Lost("crashed"))
+
+    def _watch(self) -> None:
+        """A process that has answered nothing for long has hung; end it like a crashed one."""
+        while not self._closing:
+            time.sleep(1.0)
+            with self._lock:
+                oldest = min((p.since for p in self._pending.values()), default=None)
+            quiet_since = None if oldest is None else max(oldest, self._alive_at)
+            overdue = quiet_since is not None and time.monotonic() - quiet_since > self._job_timeout_s
+            if overdue and self.state == "ready":
+                log.error("worker hangs", extra={"role": self.role})
+                self._end_process()
+
+    def _end_process(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
+class Pool:
+    """All workers. ``models`` maps vad, paraformer, punc and sensevoice to their directories."""
+
+    def __init__(self, models: Mapping[str, Path], device: str, job_timeout_s: float, log_level: str) -> None:
+        setup = {"models": {n: str(p) for n, p in models.items()}, "device": device, "log_level": log_level}
+        self.links = {role: Link(role, setup, job_timeout_s) for role in ("stream", "segment")}
+
+    def submit(self, stream: int, job: Job, done: Callable[[Result], None]) -> None:
+        self.links[ROLE_OF[type(job)]].submit(stream, job, done)
+
+    def release(self, stream: int) -> None:
+        self.links["stream"].release(stream)
+
+    @property
+    def ready(self) -> bool:
+        return all(link.ready.is_set() for link in self.links.values())
+
+    def wait(self, timeout_s: float) -> bool:
+        """True once every worker is ready."""
+        deadline = time.monotonic() + timeout_s
+        return all(link.ready.wait(max(0.0, deadline - time.monotonic())) for link in self.links.values())
+
+    def close(self) -> None:
+        for link in self.links.values():
+            link.close()
+
+
+def _listen(path: Path) -> tuple[socket.socket, str]:
+    if hasattr(socket, "AF_UNIX"):
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(path))
+        address = str(path)
+    else:
+        listener = socket.create_server(("127.0.0.1", 0))
+        address = str(listener.getsockname()[1])
+    listener.listen(4)
+    return listener, address

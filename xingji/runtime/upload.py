@@ -1,0 +1,60 @@
+"""An uploaded file is a recording fed fast: one pipeline for live and file."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from ..audio import Limits, decode_file
+from ..core.errors import XingjiError
+from ..core.messages import Completed
+from ..wire import Wishes
+from .driver import Failed, Moment, Stopped, Told
+from .hub import Hub
+
+
+def transcribe(
+    hub: Hub, path: Path, wishes: Wishes, limits: Limits, progress: Callable[[int], None] | None = None
+) -> Completed:
+    """Decode and recognise a file; blocks until it is done. ``progress`` hears rising percents up to 100.
+
+    Raises XingjiError: what ``decode_file`` and ``Hub.open`` raise, or internal.
+    """
+    answer: list[Completed | Failed] = []
+    over = threading.Event()
+    percent = 0
+
+    def tell(told: Told, moment: Moment) -> None:
+        nonlocal percent
+        match told:
+            case Completed() | Failed():
+                answer.append(told)
+                over.set()
+            case Stopped():
+                pass
+            case _ if progress is not None and moment.received and driver.stopped:
+                now = moment.done * 100 // moment.received
+                if percent < now < 100:
+                    percent = now
+                    progress(now)
+            case _:
+                pass
+
+    chunks = decode_file(path, limits)  # ended by its own end or by being dropped
+    first = next(chunks, None)  # a file that cannot be decoded should not take a place
+    driver = hub.open(wishes, tell)
+    try:
+        if first is not None:
+            driver.feed(first)
+        for samples in chunks:
+            driver.feed(samples)
+    except BaseException:
+        driver.cancel()
+        raise
+    driver.stop("client")
+    driver.finished.wait()
+    over.wait()
+    if isinstance(answer[0], Failed):
+        raise XingjiError("internal")
+    if progress is not None:
+        progress(100)
+    return answer[0]

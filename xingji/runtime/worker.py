@@ -1,0 +1,251 @@
+"""An inference worker: its own process, one thread that owns the models, one socket to the gateway.
+
+Started as ``python -m xingji.runtime.worker ROLE ADDRESS`` with the model directories as JSON in
+``XINGJI_WORKER``. It loads, warms up, says ``ready`` and then answers jobs until the socket closes.
+State of running streams lives here and dies with the process: a job that needs state which is
+not here is answered with ``Forgotten``, and the session sends everything again.
+"""
+
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..core.messages import Decode, Detect, Forgotten, Lost, Result, Transcribe
+from ..core.types import SAMPLE_RATE, Hypothesis
+from . import ipc
+from .batch import Request, take
+
+log = logging.getLogger(__name__)
+
+
+class Role(Protocol):
+    """The models of one worker and what it keeps for each stream."""
+
+    limits: dict[type[Any], int]
+
+    def warm_up(self) -> None: ...
+    def answer(self, batch: Sequence[Request]) -> list[Result]: ...
+    def release(self, stream: int) -> None: ...
+    def describe(self) -> dict[str, Any]: ...
+
+
+@dataclass(slots=True)
+class _Stream:
+    """Where one recording stands. ``heard`` and ``decoded`` tell whether a job continues this state."""
+
+    detector: Any = None
+    heard: int = -1
+    segment: int = -1
+    decoder: Any = None
+    marks: Any = None  # of the punctuator
+    decoded: int = 0
+
+
+@dataclass(slots=True)
+class StreamRole:
+    """FSMN-VAD, streaming Paraformer and realtime punctuation."""
+
+    models: dict[str, Path]
+    device: str
+    limits: dict[type[Any], int] = field(default_factory=lambda: {Detect: 8, Decode: 1})
+    _streams: dict[int, _Stream] = field(default_factory=dict)
+    _vad: Any = None
+    _asr: Any = None
+    _punc: Any = None
+
+    def __post_init__(self) -> None:
+        from ..engines.ct_punc import CtPunc
+        from ..engines.fsmn_vad import Fsmn
+        from ..engines.paraformer import StreamingParaformer
+
+        self._vad = Fsmn(self.models["vad"], self.device)
+        self._asr = StreamingParaformer(self.models["paraformer"], self.device)
+        self._punc = CtPunc(self.models["punc"], self.device)
+
+    def warm_up(self) -> None:
+        noise = _noise()
+        hop, chunk = SAMPLE_RATE // 5, SAMPLE_RATE * 6 // 10
+        self.answer([Request(0, -1, Detect(noise[: 5 * hop], 0, True, True, SAMPLE_RATE, hop))])
+        self.answer([Request(1, -1, Decode(0, noise[: 2 * chunk], 0, True, chunk, True))])
+        self._punc.revise([(self._punc.open(), "你好", True)])
+        self.release(-1)
+
+    def answer(self, batch: Sequence[Request]) -> list[Result]:
+        if isinstance(batch[0].job, Detect):
+            return self._known(batch, self._detector_state, self._detect)
+        return self._known(batch, self._decoder_state, self._decode)
+
+    def release(self, stream: int) -> None:
+        self._streams.pop(stream, None)
+
+    def describe(self) -> dict[str, Any]:
+        models = {"vad": self._vad, "paraformer": self._asr, "punc": self._punc}
+        return {part: asdict(model.describe()) for part, model in models.items()}
+
+    def _known(
+        self,
+        batch: Sequence[Request],
+        state: Callable[[_Stream, Any], bool],
+        run: Callable[[list[tuple[_Stream, Any]]], list[Result]],
+    ) -> list[Result]:
+        """``run`` what continues a state that is here; the rest is Forgotten."""
+        items = [(self._streams.setdefault(r.stream, _Stream()), r.job) for r in batch]
+        known = [state(stream, job) for stream, job in items]
+        results = iter(run([item for item, here in zip(items, known, strict=True) if here]))
+        return [next(results) if here else Forgotten() for here in known]
+
+    def _detector_state(self, stream: _Stream, job: Detect) -> bool:
+        if job.first:
+            stream.detector, stream.heard = self._vad.open(), job.offset
+        return stream.heard == job.offset
+
+    def _detect(self, items: list[tuple[_Stream, Detect]]) -> list[Result]:
+        for stream, _ in items:
+            stream.heard = -1  # until the models have answered
+        results = self._vad.detect([(stream.detector, job) for stream, job in items])
+        for stream, job in items:
+            stream.heard = -1 if job.flush else job.offset + len(job.samples)
+        return list(results)
+
+    def _decoder_state(self, stream: _Stream, job: Decode) -> bool:
+        if job.offset == 0:
+            stream.segment, stream.decoded = job.segment, 0
+            stream.decoder, stream.marks = self._asr.open(), self._punc.open()
+        return stream.segment == job.segment and stream.decoded == job.offset
+
+    def _decode(self, items: list[tuple[_Stream, Decode]]) -> list[Result]:
+        for stream, _ in items:
+            stream.decoded = -1
+        texts = self._asr.decode([(stream.decoder, job) for stream, job in items])
+        marked = [(stream.marks, bare, job.last) for (stream, job), bare in zip(items, texts, strict=True)]
+        revisions = self._punc.revise(marked)
+        results: list[Result] = []
+        for (stream, job), bare, revision in zip(items, texts, revisions, strict=True):
+            stream.decoded = -1 if job.last else job.offset + len(job.samples)
+            if job.punctuation:
+                results.append(Hypothesis(revision.text, bare, revision.stable))
+            else:
+                results.append(Hypothesis(bare, bare, len(bare)))
+        return results
+
+
+@dataclass(slots=True)
+class SegmentRole:
+    """SenseVoice: whole segments, no state."""
+
+    models: dict[str, Path]
+    device: str
+    limits: dict[type[Any], int] = field(default_factory=lambda: {Transcribe: 1})
+    _asr: Any = None
+
+    def __post_init__(self) -> None:
+        from ..engines.sensevoice import SenseVoice
+
+        self._asr = SenseVoice(self.models["sensevoice"], self.device)
+
+    def warm_up(self) -> None:
+        self._asr.transcribe([Transcribe(0, _noise(), "auto", True)])
+
+    def answer(self, batch: Sequence[Request]) -> list[Result]:
+        return list(self._asr.transcribe([request.job for request in batch]))
+
+    def release(self, stream: int) -> None:
+        pass
+
+    def describe(self) -> dict[str, Any]:
+        return {"sensevoice": asdict(self._asr.describe())}
+
+
+ROLES: dict[str, Callable[[dict[str, Path], str], Role]] = {"stream": StreamRole, "segment": SegmentRole}
+
+
+class Worker:
+    """Reads requests on one thread, answers them on another; the socket's end is the end of both."""
+
+    def __init__(self, connection: socket.socket, role: Role) -> None:
+        self._connection, self._role = connection, role
+        self._arrived = threading.Condition()
+        self._waiting: list[Request] = []
+        self._released: list[int] = []
+        self._over = False
+
+    def run(self) -> None:
+        threading.Thread(target=self._read, daemon=True).start()
+        while True:
+            with self._arrived:
+                self._arrived.wait_for(lambda: self._waiting or self._released or self._over)
+                if self._over:
+                    return
+                released, self._released = self._released, []
+                batch = take(self._waiting, self._role.limits)
+            for stream in released:
+                self._role.release(stream)
+            if batch:
+                self._answer(batch)
+
+    def _answer(self, batch: list[Request]) -> None:
+        begun = time.perf_counter()
+        try:
+            results = self._role.answer(batch)
+        except Exception:
+            log.exception("inference failed", extra={"job": type(batch[0].job).__name__, "batch": len(batch)})
+            results = [Lost("engine_failed")] * len(batch)
+        took = time.perf_counter() - begun
+        for request, result in zip(batch, results, strict=True):
+            ipc.send(self._connection, {"id": request.id, "result": ipc.pack(result), "seconds": took / len(batch)})
+
+    def _read(self) -> None:
+        while (message := ipc.receive(self._connection)) is not None:
+            with self._arrived:
+                if "release" in message:
+                    self._released.append(message["release"])
+                else:
+                    self._waiting.append(Request(message["id"], message["stream"], ipc.unpack(message["job"])))
+                self._arrived.notify()
+        with self._arrived:
+            self._over = True
+            self._arrived.notify()
+
+
+def connect(address: str, token: str) -> socket.socket:
+    """``address`` is a unix socket's path, or ``port`` on the loopback where there are none."""
+    if address.isdigit():
+        connection = socket.create_connection(("127.0.0.1", int(address)))
+    else:
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(address)
+    ipc.send(connection, {"token": token})
+    return connection
+
+
+def _noise() -> Any:
+    return np.random.default_rng(0).integers(-300, 300, 2 * SAMPLE_RATE).astype(np.int16)
+
+
+def main(role_name: str, address: str) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the gateway's to handle
+    setup = json.loads(os.environ["XINGJI_WORKER"])
+    logging.basicConfig(level=setup["log_level"], stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    connection = connect(address, setup["token"])
+    role = ROLES[role_name]({name: Path(path) for name, path in setup["models"].items()}, setup["device"])
+    role.warm_up()
+    ipc.send(connection, {"ready": role.describe()})
+    Worker(connection, role).run()
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1], sys.argv[2])
+    except OSError:
+        sys.exit(1)  # the gateway is gone
