@@ -1,0 +1,135 @@
+"""The composition root: the only file that knows every part. Settings in, a running gateway out."""
+
+import atexit
+import logging
+import os
+import signal
+import threading
+import time
+from urllib.parse import urlsplit
+
+from flask import Flask
+from flask_socketio import SocketIO
+
+from . import logs
+from .doors import Services, answers, hotwords, ops, rest, sockets
+from .engines.pinyin import Pypinyin
+from .runtime.correcting import Corrections
+from .runtime.driver import Clocks
+from .runtime.green import bound_messages
+from .runtime.hotword_file import HotwordFile
+from .runtime.hub import Hub, Limits
+from .runtime.models import ModelSet, find
+from .runtime.pool import Pool
+from .settings import ROOT, Settings
+
+log = logging.getLogger(__name__)
+
+GRACE_S = 20.0
+FORM_OVERHEAD = 1 << 20  # bytes of an upload's request beyond the file itself
+
+
+def create_app(settings: Settings) -> tuple[Flask, SocketIO]:
+    """Build the gateway and start its workers; they load while this returns. Raises ModelsMissing."""
+    logs.configure(settings.log_level)
+    app = Flask("xingji", static_folder=str(ROOT / "web"), static_url_path="/static")
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_bytes + FORM_OVERHEAD
+    app.json.ensure_ascii = False  # type: ignore[attr-defined]
+    socketio = SocketIO(
+        app,
+        async_mode=settings.async_mode,
+        async_handlers=False,  # one background task per event would let frames overtake one another
+        cors_allowed_origins="*" if "*" in settings.cors_origins else list(settings.cors_origins),
+        ping_interval=settings.ping_interval_s,
+        ping_timeout=settings.ping_timeout_s,
+        max_http_buffer_size=settings.max_frame_bytes,
+        http_compression=False,
+        manage_session=False,
+    )
+    bound_messages(socketio.server.eio, settings.max_frame_bytes)
+    app.extensions["xingji"] = _services(settings, socketio, init_models(settings))
+    answers.register(app)
+    for blueprint in (ops.pages, rest.api, hotwords.api):
+        app.register_blueprint(blueprint)
+    sockets.register(socketio)
+    return app, socketio
+
+
+def init_models(settings: Settings) -> tuple[ModelSet, Pool]:
+    """Find the model directories and start the workers that load them. Raises ModelsMissing."""
+    models = find(settings.models, settings.models_cache)
+    pool = Pool(models.paths, settings.device, settings.job_timeout_s, settings.log_level)
+    atexit.register(pool.close)
+    return models, pool
+
+
+def _services(settings: Settings, socketio: SocketIO, loaded: tuple[ModelSet, Pool]) -> Services:
+    models, pool = loaded
+    corrections = _corrections(settings)
+    hub = Hub(
+        pool,
+        corrections,
+        settings.llm_model if corrections else None,
+        Pypinyin(),
+        Clocks(settings.idle_s, settings.max_recording_s, settings.final_wait_s),
+        Limits(settings.max_sessions, settings.keep_result_s),
+    )
+    table = HotwordFile(settings.hotwords, hub.use_hotwords)
+    threading.Thread(target=table.watch, name="hotwords", daemon=True).start()
+    return Services(settings, socketio, models, pool, hub, table, corrections, time.monotonic())
+
+
+def _corrections(settings: Settings) -> Corrections | None:
+    if not settings.llm_api_url:
+        return None
+    from .engines.qwen3 import Qwen3Corrector
+
+    corrector = Qwen3Corrector(settings.llm_api_url, settings.llm_api_key, settings.llm_model, settings.llm_timeout_s)
+    return Corrections(corrector, settings.llm_concurrency, settings.llm_timeout_s)
+
+
+def announce(app: Flask, settings: Settings) -> None:
+    """Once the models are loaded, say in the log what there is and where."""
+    here: Services = app.extensions["xingji"]
+    if not here.pool.wait(settings.start_timeout_s):
+        log.error("models are not loaded yet; still trying")
+        return
+    for role, link in here.pool.links.items():
+        for part, facts in link.models.items():
+            name = here.models.names[part]
+            log.info("model ready", extra={"model": name, "source": here.models.source, "worker": role, **facts})
+    if here.models.minipack:
+        log.warning("正在使用内置的试用小模型：只认识合成语音的小词表，请勿用于实际工作。")
+        log.warning("The embedded mini pack is in use: a small vocabulary of synthetic speech, for trying only.")
+    host = f"http://{settings.host}:{settings.port}"
+    if here.hub.llm_model:
+        log.info(
+            "LLM correction on", extra={"model": here.hub.llm_model, "host": urlsplit(settings.llm_api_url).hostname}
+        )
+    for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
+        methods = ",".join(sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}))
+        log.info("entry point", extra={"route": rule.rule, "methods": methods})
+    log.info("entry point", extra={"route": "/socket.io/", "methods": "Socket.IO"})
+    log.info("星纪 ASR is ready", extra={"address": host, "page": f"{host}/"})
+
+
+def serve(app: Flask, socketio: SocketIO, settings: Settings) -> None:
+    """Run until SIGTERM or Ctrl-C; then finish what is being recorded, at most ``GRACE_S`` seconds."""
+    here: Services = app.extensions["xingji"]
+    asked: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # The handler may interrupt eventlet's own loop, where nothing may wait or switch: it only leaves word.
+        signal.signal(number, lambda number, _: asked.append(number))
+    threading.Thread(target=_shut_down, args=(here, asked), daemon=True).start()
+    threading.Thread(target=announce, args=(app, settings), daemon=True).start()
+    socketio.run(app, host=settings.host, port=settings.port, allow_unsafe_werkzeug=True)
+
+
+def _shut_down(here: Services, asked: list[int]) -> None:
+    while not asked:
+        time.sleep(0.2)
+    log.info("stopping", extra={"recordings": here.hub.active})
+    here.hub.drain(GRACE_S)
+    time.sleep(0.5)  # the last results are on their way to their sockets
+    here.pool.close()
+    os._exit(0)  # neither server can be asked to return from its accept loop

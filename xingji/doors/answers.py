@@ -1,0 +1,105 @@
+"""How REST answers: one envelope for success, one for errors, and who may ask at all."""
+
+import hmac
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Flask, Response, jsonify, request
+from werkzeug.exceptions import HTTPException
+
+from ..core.errors import XingjiError
+from . import services
+
+log = logging.getLogger(__name__)
+
+STATUS = {
+    "unauthorized": 401,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "version_conflict": 412,
+    "too_large": 413,
+    "decode_failed": 422,
+    "invalid_hotwords": 422,
+    "busy": 429,
+    "not_ready": 503,
+    "internal": 500,
+}  # every other code is 400
+
+FROM_HTTP = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+
+
+def success(data: Any, status: int = 200, **more: Any) -> tuple[Response, int]:
+    return jsonify({"success": True, "data": data, **more}), status
+
+
+def failure(error: XingjiError) -> tuple[Response, int]:
+    body: dict[str, Any] = {
+        "success": False,
+        "error": error.meaning.zh,
+        "message_en": error.meaning.en,
+        "code": error.code,
+        "retryable": error.meaning.retryable,
+        **error.detail,
+    }
+    if error.field is not None:
+        body["field"] = error.field
+    response = jsonify(body)
+    if "retry_after_ms" in error.detail:
+        response.headers["Retry-After"] = str(-(-int(str(error.detail["retry_after_ms"])) // 1000))
+    return response, STATUS.get(error.code, 400)
+
+
+def allowed(tokens: tuple[str, ...], auth: object, query: Mapping[str, str], header: str | None) -> bool:
+    """Does one of the ways to show a token show a right one? Always true where no tokens are configured."""
+    if not tokens:
+        return True
+    shown = [query.get("token", "")]
+    if isinstance(auth, Mapping) and isinstance(auth.get("token"), str):
+        shown.append(auth["token"])
+    if header and header.lower().startswith("bearer "):
+        shown.append(header[7:].strip())
+    return any(hmac.compare_digest(s.encode(), t.encode()) for s in shown for t in tokens)
+
+
+def register(app: Flask) -> None:
+    @app.before_request
+    def check_token() -> tuple[Response, int] | None:
+        open_to_all = not request.path.startswith("/api/") or request.path in ("/api/health", "/api/ready")
+        tokens = services().settings.tokens
+        if request.method == "OPTIONS" or open_to_all:
+            return None
+        if allowed(tokens, None, request.args, request.headers.get("Authorization")):
+            return None
+        return failure(XingjiError("unauthorized"))
+
+    @app.after_request
+    def add_headers(response: Response) -> Response:
+        origins, origin = services().settings.cors_origins, request.headers.get("Origin")
+        if "*" in origins:
+            response.headers["Access-Control-Allow-Origin"] = "*"
+        elif origin in origins:
+            response.headers["Access-Control-Allow-Origin"] = str(origin)
+            response.headers.add("Vary", "Origin")
+        response.headers["Access-Control-Allow-Methods"] = "GET, POST, PUT, DELETE, OPTIONS"
+        response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, If-Match"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
+
+    @app.errorhandler(XingjiError)
+    def told(error: XingjiError) -> tuple[Response, int]:
+        return failure(error)
+
+    @app.errorhandler(HTTPException)
+    def refused(error: HTTPException) -> tuple[Response, int] | HTTPException:
+        status = error.code or 500
+        if status < 400:
+            return error
+        code = FROM_HTTP.get(status, "internal" if status >= 500 else "bad_parameter")
+        response, _ = failure(XingjiError(code))
+        return response, status
+
+    @app.errorhandler(Exception)
+    def failed(error: Exception) -> tuple[Response, int]:
+        log.exception("request failed", extra={"path": request.path})
+        return failure(XingjiError("internal"))

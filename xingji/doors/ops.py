@@ -1,0 +1,61 @@
+"""The page, and what an operator's tools ask: is it alive, is it ready."""
+
+import time
+from typing import Any
+
+from flask import Blueprint, Response, current_app, jsonify
+
+from .. import __version__
+from . import services
+
+pages = Blueprint("ops", __name__)
+
+# Everything the page needs is served from here; ws: and wss: are for browsers whose 'self' leaves them out.
+POLICY = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; frame-ancestors 'self'"
+
+
+@pages.get("/")
+def page() -> Response:
+    response = current_app.send_static_file("index.html")
+    response.headers["Content-Security-Policy"] = POLICY
+    return response
+
+
+@pages.get("/api/health")
+def health() -> Response:
+    here = services()
+    loaded = here.pool.ready
+    llm: dict[str, Any] = {"configured": False, "reachable": None}
+    if here.corrections is not None:
+        llm = here.corrections.status()
+    models = {}
+    for role, link in here.pool.links.items():
+        for part in {"stream": ("vad", "paraformer", "punc"), "segment": ("sensevoice",)}[role]:
+            models[part] = {
+                "loaded": link.ready.is_set(),
+                "device": here.settings.device,
+                "name": here.models.names[part],
+                "source": here.models.source,
+            }
+    return jsonify(
+        {
+            "status": "ok",
+            "message": "服务正常" if loaded else "模型加载中",
+            "models_loaded": loaded,
+            "version": __version__,
+            "uptime_s": round(time.monotonic() - here.started, 1),
+            "models": models,
+            "workers": {
+                role: {"state": link.state, "restarts": max(0, link.restarts)} for role, link in here.pool.links.items()
+            },
+            "sessions": {"active": here.hub.active, "capacity": here.hub.capacity},
+            "llm": llm,
+            "minipack": here.models.minipack,
+        }
+    )
+
+
+@pages.get("/api/ready")
+def ready() -> tuple[Response, int]:
+    loaded = services().pool.ready
+    return jsonify({"ready": loaded}), 200 if loaded else 503

@@ -1,0 +1,84 @@
+"""Everything an operator can set, read once from the environment and ``.env`` and then passed down.
+
+Nothing else in the package reads the environment. ``.env.example`` lists the same names; a test
+keeps the two together.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="XINGJI_", env_file=".env", extra="ignore", populate_by_name=True)
+
+    host: str = Field("127.0.0.1", description="监听地址；对外服务时设为 0.0.0.0。 Address to listen on.")
+    port: int = Field(5006, ge=0, le=65535, description="监听端口。 Port to listen on.")
+    models: str = Field(
+        "auto",
+        description="auto（有官方模型则用，否则内置小模型）、official、minipack 或模型目录。 Which models.",
+    )
+    models_cache: Path = Field(Path("models_cache"), description="官方模型的下载目录。 Where official models lie.")
+    device: str = Field("cpu", description="cpu 或 cuda:0 等。 Torch device of the workers.")
+    async_mode: Literal["eventlet", "threading"] = Field(
+        "eventlet", description="eventlet（默认）或 threading（开发、Windows，约 100 个客户端以内）。 Server threads."
+    )
+    hotwords: Path = Field(Path("hotwords.json"), description="热词文件，改动后两秒内生效。 The hotword file.")
+    max_sessions: int = Field(100, ge=1, description="同时录音的上限。 Recordings at a time.")
+    idle_s: float = Field(60.0, gt=0, description="录音中多久没有音频就自动停止（秒）。 Idle limit of a recording.")
+    max_recording_s: float = Field(14_400.0, gt=0, description="一次录音的最长时间（秒）。 Longest recording.")
+    final_wait_s: float = Field(3.0, ge=0, description="只差纠错时，最终结果最多再等多久（秒）。 Wait for the LLM.")
+    keep_result_s: float = Field(60.0, ge=0, description="最终结果在断线后保留多久（秒）。 How long results are kept.")
+    job_timeout_s: float = Field(
+        60.0, gt=0, description="推理进程多久没有回应就重启（秒）。 When a worker counts as hung."
+    )
+    start_timeout_s: float = Field(
+        300.0, gt=0, description="多久还没就绪就在日志里报告（秒）；加载会继续。 When to report a slow start."
+    )
+    max_upload_bytes: int = Field(500 << 20, gt=0, description="上传文件的大小上限（字节）。 Largest upload.")
+    max_upload_s: float = Field(14_400.0, gt=0, description="上传音频的时长上限（秒）。 Longest upload.")
+    max_frame_bytes: int = Field(10 << 20, gt=0, description="一个 Socket.IO 数据包的上限（字节）。 Largest packet.")
+    ping_interval_s: int = Field(30, ge=1, description="心跳间隔（秒）。 Ping interval.")
+    ping_timeout_s: int = Field(120, ge=1, description="心跳超时（秒）。 Ping timeout.")
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("*",), description="允许跨域访问的来源，逗号分隔，* 为全部。 Allowed origins."
+    )
+    tokens: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="访问令牌，逗号分隔；留空则不验证。 Access tokens; empty switches the check off."
+    )
+    log_level: str = Field("INFO", description="日志级别。 Log level.")
+
+    llm_api_url: str = Field(
+        "",
+        validation_alias=AliasChoices("LLM_API_URL", "llm_api_url"),
+        description="OpenAI 兼容接口的地址；留空则不做 LLM 纠错。 OpenAI-compatible server; empty: no correction.",
+    )
+    llm_api_key: str = Field(
+        "", validation_alias=AliasChoices("LLM_API_KEY", "llm_api_key"), description="接口密钥。 Its key.", repr=False
+    )
+    llm_model: str = Field(
+        "Qwen/Qwen3-8B",
+        validation_alias=AliasChoices("LLM_MODEL", "llm_model"),
+        description="模型名。 Model name.",
+    )
+    llm_timeout_s: float = Field(
+        4.0,
+        gt=0,
+        validation_alias=AliasChoices("LLM_TIMEOUT_S", "llm_timeout_s"),
+        description="每句纠错的时限，含一次重试（秒）。 Limit per sentence, a retry included.",
+    )
+    llm_concurrency: int = Field(
+        4,
+        ge=1,
+        validation_alias=AliasChoices("LLM_CONCURRENCY", "llm_concurrency"),
+        description="同时进行的纠错请求数。 Corrections at a time.",
+    )
+
+    @field_validator("cors_origins", "tokens", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

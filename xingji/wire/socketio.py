@@ -1,0 +1,398 @@
+"""Our own events on Socket.IO, port 5006: what clients send and what they are told.
+
+A message is an event name and a JSON object. Times are milliseconds, sentence ids count from 1.
+"""
+
+import array
+import base64
+import binascii
+from collections.abc import Iterator
+from typing import Any
+
+from ..core.errors import XingjiError
+from ..core.hotwords import parse
+from ..core.messages import (
+    Completed,
+    Event,
+    SentenceDropped,
+    SentenceReadings,
+    SentenceRevised,
+    SentenceSettled,
+    SpeechEnded,
+    SpeechStarted,
+)
+from ..core.transcript import bare, join, pieces
+from ..core.types import AudioFormat, HotwordHit, Sentence, Stage
+from . import Frame, Open, Wishes, milliseconds, samples
+
+Message = tuple[str, dict[str, Any]]
+
+PROTOCOL_VERSION = 1
+LANGUAGES = ("auto", "zh", "en", "yue", "ja", "ko")
+CODECS = ("s16le", "f32le", "mulaw", "alaw")
+SOURCES = {
+    Stage.PARTIAL: "paraformer",
+    Stage.STREAMED: "paraformer",
+    Stage.SECOND_PASS: "sensevoice",
+    Stage.CORRECTED: "llm",
+}
+FALLBACKS = {"circuit_open": "http_error"}  # what the corrector calls it -> what the event calls it
+MAX_LIST = 1 << 20  # numbers in a frame that came as a JSON list
+
+
+# -- what clients send --------------------------------------------------------
+
+
+def read_start(payload: object) -> Open:
+    """``start_recording``. Raises XingjiError("bad_config") naming the field."""
+    if payload is None:
+        payload = {}
+    if not isinstance(payload, dict):
+        raise XingjiError("bad_config", field="options")
+    option = _Options(payload)
+    silence = option.whole("max_sentence_silence_ms", 800, 200, 6000)
+    wishes = Wishes(
+        language=option.choice("language", "auto", LANGUAGES),
+        hotwords=read_hotwords(payload["hotwords"]) if payload.get("hotwords") is not None else (),
+        punctuation=option.flag("punctuation", True),
+        itn=option.flag("itn", True),
+        second_pass=option.flag("second_pass", True),
+        llm=option.flag("llm", None),
+        partials=option.flag("partials", True),
+        end_silence=samples(silence),
+        client_recording_id=option.text("client_recording_id", 64),
+    )
+    codec = option.choice("format", "s16le", CODECS)
+    return Open(wishes, AudioFormat(codec, option.whole("sample_rate", 16_000, 8_000, 48_000)))
+
+
+def read_hotwords(value: object) -> Any:
+    """A list, or words separated by commas or blanks. Raises XingjiError("bad_config")."""
+    if isinstance(value, str):
+        value = [word for word in value.replace("，", ",").replace("\n", ",").split(",") if word.strip()]
+    try:
+        return parse(value)
+    except XingjiError as error:
+        raise XingjiError("bad_config", field=error.field or "hotwords") from error
+
+
+def read_audio(payload: object) -> Frame:
+    """``audio_data``: bytes, ``{audio, seq?}``, or a list of int16. Raises XingjiError("bad_audio")."""
+    match payload:
+        case bytes() | bytearray():
+            return Frame(bytes(payload))
+        case {"audio": audio, **rest}:
+            seq = rest.get("seq")
+            if seq is not None and (not isinstance(seq, int) or isinstance(seq, bool) or seq < 0):
+                raise XingjiError("bad_audio", field="seq")
+            if isinstance(audio, str):
+                try:
+                    audio = base64.b64decode(audio, validate=True)
+                except (binascii.Error, ValueError) as error:
+                    raise XingjiError("bad_audio", field="audio") from error
+            return Frame(read_audio(audio).data, seq)
+        case list() if len(payload) <= MAX_LIST:
+            try:
+                numbers = array.array("h", payload)
+            except (TypeError, OverflowError) as error:
+                raise XingjiError("bad_audio") from error
+            return Frame(numbers.tobytes())
+        case _:
+            raise XingjiError("bad_audio")
+
+
+class _Options:
+    """Typed access to a client's options. Unknown keys are ignored; null means the default."""
+
+    def __init__(self, payload: dict[str, Any]) -> None:
+        self._payload = payload
+
+    def flag(self, name: str, default: Any) -> Any:
+        value = self._payload.get(name)
+        if value is None:
+            return default
+        if not isinstance(value, bool):
+            raise XingjiError("bad_config", field=name)
+        return value
+
+    def whole(self, name: str, default: int, low: int, high: int) -> int:
+        value = self._payload.get(name)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise XingjiError("bad_config", field=name)
+        return value
+
+    def choice(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
+        value = self._payload.get(name)
+        if value is None:
+            return default
+        if not isinstance(value, str) or value not in allowed:
+            raise XingjiError("bad_config", field=name)
+        return value
+
+    def text(self, name: str, longest: int) -> str | None:
+        value = self._payload.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, str) or len(value) > longest:
+            raise XingjiError("bad_config", field=name)
+        return value
+
+
+# -- what clients are told --------------------------------------------------------
+
+
+def write_error(error: XingjiError, recording_id: str | None = None) -> Message:
+    body: dict[str, Any] = {
+        "message": error.meaning.zh,
+        "message_en": error.meaning.en,
+        "code": error.code,
+        "retryable": error.meaning.retryable,
+        "fatal": False,
+        **error.detail,
+    }
+    if error.field is not None:
+        body["field"] = error.field
+    if recording_id is not None:
+        body["recording_id"] = recording_id
+    return "error", body
+
+
+class SocketIoWire:
+    """The codec of one connection."""
+
+    def recording(self, recording_id: str, opened: Open, llm_model: str | None) -> "Recording":
+        return Recording(recording_id, opened, llm_model)
+
+    def error(self, error: XingjiError, recording_id: str | None) -> Message:
+        return write_error(error, recording_id)
+
+
+class Recording:
+    """Encodes one recording's events. Called in the order in which its messages are sent."""
+
+    def __init__(self, recording_id: str, opened: Open, llm_model: str | None) -> None:
+        self.id = recording_id
+        self._wishes, self._rate = opened.wishes, opened.format.rate
+        self._codec = opened.format.codec
+        self._llm_model = llm_model  # None: correction is off for this recording
+        self._seq = 0
+        self._shown: dict[int, Sentence] = {}  # in order of ids
+        self._streamed: dict[int, str] = {}  # bare streaming text already sent, by sentence
+        self._speaking = False
+        self._progress: int | None = None  # None until stopped
+        self._position = 0
+
+    def started(self) -> Message:
+        wishes = self._wishes
+        body: dict[str, Any] = {
+            "status": "ok",
+            "recording_id": self.id,
+            "sample_rate": self._rate,
+            "config": {
+                "format": self._codec,
+                "language": wishes.language,
+                "punctuation": wishes.punctuation,
+                "itn": wishes.itn,
+                "second_pass": wishes.second_pass,
+                "llm": self._llm_model is not None,
+                "partials": wishes.partials,
+                "max_sentence_silence_ms": milliseconds(wishes.end_silence),
+                "hotwords": len(wishes.hotwords),
+            },
+        }
+        if wishes.client_recording_id is not None:
+            body["client_recording_id"] = wishes.client_recording_id
+        return "recording_started", body
+
+    def stopped(self, reason: str, received: int, received_bytes: int) -> Message:
+        self._progress = 0
+        return "recording_stopped", {
+            "message": "录音已停止",
+            "recording_id": self.id,
+            "duration_ms": milliseconds(received),
+            "received_bytes": received_bytes,
+            "reason": reason,
+        }
+
+    def cancelled(self) -> Message:
+        return "recording_cancelled", {"recording_id": self.id}
+
+    def encode(self, event: Event, position: int, done: float) -> Iterator[Message]:
+        """``position``: samples judged so far; ``done``: 0..1, how much of the audio is settled."""
+        self._position = max(self._position, position)
+        match event:
+            case SpeechStarted(_, at):
+                self._speaking = True
+                yield self._transcription(vad={"type": "start", "time": milliseconds(at)})
+            case SpeechEnded(_, span):
+                self._speaking = False
+                yield self._transcription(vad={"type": "end", "time": milliseconds(span.end)})
+            case SentenceRevised(sentence):
+                yield from self._revised(sentence)
+            case SentenceDropped(id):
+                if self._shown.pop(id, None):
+                    yield self._transcription()
+                yield from self._progressed(done)
+            case SentenceSettled(sentence):
+                yield self._segment_result(sentence, settled=True)
+                yield from self._progressed(done)
+            case Completed():
+                yield from self._progressed(1.0)
+                yield self.final(event)
+
+    def final(self, event: Completed | None) -> Message:
+        """``final_result``; None where a defect of ours ended the recording: what was shown stands."""
+        length: int | None
+        if event is None:
+            sentences = tuple(self._shown.values())
+            readings = tuple(SentenceReadings({s.stage: s.text}) for s in sentences)
+            length = None
+        else:
+            sentences, readings, length = event.sentences, event.readings, event.length
+        return "final_result", final_result(self.id, sentences, readings, length, self._llm_model)
+
+    def _revised(self, sentence: Sentence) -> Iterator[Message]:
+        self._shown[sentence.id] = sentence
+        self._shown = dict(sorted(self._shown.items()))
+        new, segment = "", None
+        if sentence.stage <= Stage.STREAMED:
+            if not self._wishes.partials and sentence.stage == Stage.PARTIAL:
+                return
+            now, before = bare(sentence.text), self._streamed.get(sentence.id, "")
+            new, self._streamed[sentence.id] = now[len(before) :], now
+        closed = sentence.text if sentence.stage == Stage.STREAMED else ""
+        if closed and sentence.end is not None:
+            segment = _timed(closed, sentence.start, sentence.end)
+        yield self._transcription(new, closed, segment, sentence)
+        if sentence.stage >= Stage.SECOND_PASS:
+            self._streamed.pop(sentence.id, None)
+            yield self._segment_result(sentence, settled=False)
+
+    def _progressed(self, done: float) -> Iterator[Message]:
+        percent = int(done * 100)
+        if self._progress is not None and percent > self._progress:
+            self._progress = percent
+            yield "processing_progress", {"progress": percent, "recording_id": self.id}
+
+    def _next(self) -> int:
+        self._seq += 1
+        return self._seq
+
+    def _transcription(
+        self,
+        text: str = "",
+        punc_text: str = "",
+        segment: dict[str, Any] | None = None,
+        sentence: Sentence | None = None,
+        vad: dict[str, Any] | None = None,
+    ) -> Message:
+        body: dict[str, Any] = {
+            "text": text,
+            "punc_text": punc_text,
+            "full_text": join(s.text for s in self._shown.values()),
+            "is_final": False,
+            "vad_event": vad,
+            "is_speech_active": self._speaking,
+            "segment": segment,
+            "current_time_ms": milliseconds(self._position),
+            "recording_id": self.id,
+            "event_seq": self._next(),
+            "sentence": None,
+        }
+        if sentence is not None:
+            body["sentence"] = _sentence(sentence) | {"stable_chars": sentence.stable}
+        return "transcription", body
+
+    def _segment_result(self, sentence: Sentence, settled: bool) -> Message:
+        detail = _sentence(sentence) | {
+            "source": SOURCES[sentence.stage],
+            "language": sentence.language,
+            "settled": settled,
+            "missing": [stage.name.lower() for stage in sentence.missing],
+            "hotword_hits": [_hit(hit) for hit in sentence.hotword_hits],
+        }
+        return "segment_result", {"recording_id": self.id, "event_seq": self._next(), "sentence": detail}
+
+
+def final_result(
+    recording_id: str,
+    sentences: tuple[Sentence, ...],
+    readings: tuple[SentenceReadings, ...],
+    length: int | None,
+    llm_model: str | None,
+) -> dict[str, Any]:
+    """The body of ``final_result``. ``length`` in samples; None says that a defect cut the recording short."""
+    told = [(s, r) for s, r in zip(sentences, readings, strict=True) if s.text]
+    best = list(pieces(s.text for s, _ in told))
+    streamed = list(pieces(_streamed(r) for _, r in told))
+    layers = {
+        "paraformer": "".join(streamed),
+        "sensevoice": join(r.readings.get(Stage.SECOND_PASS, "") for _, r in told),
+        "llm_merged": "".join(best),
+    }
+    lost = {stage for _, r in told for stage, _ in r.lost}
+    error = XingjiError("internal" if length is None else "backend_failed")
+    failed = length is None or bool(lost & {Stage.STREAMED, Stage.SECOND_PASS})
+    return {
+        **layers,
+        **{f"{name}_length": len(text) for name, text in layers.items()},
+        "timestamps": [_timed(text, s.start, s.end) for (s, _), text in zip(told, best, strict=True)],
+        "realtime_segments": [
+            _timed(text, s.start, s.end) for (s, _), text in zip(told, streamed, strict=True) if text
+        ],
+        "recording_id": recording_id,
+        "duration_ms": milliseconds(length or 0),
+        "sentences": [_final_sentence(s, r) for s, r in told],
+        "llm": _llm(told, llm_model),
+        "backup_audio_id": None,
+        "error": error.meaning.zh if failed else None,
+        "error_code": error.code if failed else None,
+    }
+
+
+def _llm(told: list[tuple[Sentence, SentenceReadings]], model: str | None) -> dict[str, Any]:
+    lost = [reason for _, r in told for stage, reason in r.lost if stage is Stage.CORRECTED]
+    reasons = [reason for reason in lost if reason != "empty"]
+    fallback = "disabled" if model is None else FALLBACKS.get(reasons[0], reasons[0]) if reasons else None
+    return {
+        "used": any(s.stage is Stage.CORRECTED for s, _ in told),
+        "model": model,
+        "fallback": fallback,
+        "rejected_edits": sum(len(r.rejected) for _, r in told),
+    }
+
+
+def _final_sentence(sentence: Sentence, readings: SentenceReadings) -> dict[str, Any]:
+    return _sentence(sentence) | {
+        "source": SOURCES[sentence.stage],
+        "language": sentence.language,
+        "readings": {SOURCES[stage]: text for stage, text in readings.readings.items()},
+        "hotword_hits": [_hit(hit) for hit in sentence.hotword_hits],
+        "missing": [stage.name.lower() for stage in sentence.missing],
+        "rejected": [item.reason for item in readings.rejected],
+    }
+
+
+def _streamed(readings: SentenceReadings) -> str:
+    return readings.readings.get(Stage.STREAMED) or readings.readings.get(Stage.PARTIAL, "")
+
+
+def _sentence(sentence: Sentence) -> dict[str, Any]:
+    return {
+        "id": sentence.id + 1,
+        "revision": sentence.revision,
+        "stage": sentence.stage.name.lower(),
+        "text": sentence.text,
+        "start_ms": milliseconds(sentence.start),
+        "end_ms": None if sentence.end is None else milliseconds(sentence.end),
+    }
+
+
+def _timed(text: str, start: int, end: int | None) -> dict[str, Any]:
+    return {"text": text, "start_ms": milliseconds(start), "end_ms": milliseconds(end if end is not None else start)}
+
+
+def _hit(hit: HotwordHit) -> dict[str, Any]:
+    return {"word": hit.word, "replaced": hit.replaced, "stage": hit.stage.name.lower(), "score": round(hit.score, 3)}
