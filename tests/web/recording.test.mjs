@@ -1,0 +1,155 @@
+/** From the button to the last frame: nothing lost, nothing left open, whatever goes wrong in between. */
+
+import { made, microphone, newStream, refusedRates } from './browser.mjs';
+import assert from 'node:assert/strict';
+import { beforeEach, test } from 'node:test';
+
+import { EMPTY, reduce } from '../../web/transcript.js';
+
+const { Recording } = await import('../../web/recording.js');
+
+let said; // calls on the session, in order
+let shown; // ids of the notices on the page
+let state;
+let connected;
+let recording;
+
+beforeEach(() => {
+  said = [];
+  shown = new Map();
+  state = EMPTY;
+  connected = true;
+  microphone.open = async () => newStream();
+  refusedRates.clear();
+  globalThis.isSecureContext = true;
+  for (const list of [made.nodes, made.contexts, made.tracks]) list.length = 0;
+  const session = {
+    get connected() { return connected; },
+    start: (options) => said.push(['start', options]),
+    send: (frame) => said.push(['frame', frame.byteLength]),
+    stop: () => said.push(['stop']),
+    forget: () => said.push(['forget']),
+  };
+  recording = new Recording({
+    session,
+    settings: { recognition: { language: 'zh' }, processing: { noiseSuppression: false } },
+    notices: { show: (id, { text }) => shown.set(id, text()), clear: (...ids) => ids.forEach((id) => shown.delete(id)) },
+    dispatch: (event) => { state = reduce(state, event); },
+    phase: () => state.phase,
+    onFrame: () => {},
+    onMicrophone: (facts) => { made.facts = facts; },
+  });
+});
+
+const say = (name, data = {}) => {
+  recording.onEvent({ name, data });
+  state = reduce(state, { name, data });
+};
+const everythingIsClosed = () => made.tracks.every((track) => track.stopped) && made.contexts.every((context) => context.closed);
+
+async function running() {
+  await recording.start();
+  say('recording_started', { recording_id: 'r' });
+}
+
+test('start, frames, the last short frame, then stop', async () => {
+  await running();
+  made.nodes[0].port.give(new ArrayBuffer(3200));
+  await recording.stop();
+  assert.deepEqual(said, [['start', { language: 'zh' }], ['frame', 3200], ['frame', 640], ['stop']]);
+  assert.equal(state.phase, 'finalizing');
+  assert.equal(made.constraints.audio.noiseSuppression, false);
+  assert.equal(made.facts.contextRate, 16_000);
+  assert.ok(everythingIsClosed());
+});
+
+test('a browser that refuses 16 kHz is recorded at its own rate', async () => {
+  refusedRates.add(16_000);
+  await running();
+  assert.equal(made.facts.contextRate, 44_100);
+  assert.equal(made.contexts[0].closed, true);
+  await recording.stop();
+  assert.ok(everythingIsClosed());
+});
+
+test('released while the browser still asks for the microphone: nothing is started, nothing stays open', async () => {
+  let allow;
+  microphone.open = () => new Promise((resolve) => { allow = () => resolve(newStream()); });
+  const opening = recording.start();
+  await recording.stop();
+  allow();
+  await opening;
+  assert.equal(said.some(([what]) => what === 'start'), false);
+  assert.equal(state.phase, 'idle');
+  assert.ok(everythingIsClosed());
+});
+
+for (const [name, words] of [['NotAllowedError', /没有得到允许/], ['NotFoundError', /没有找到麦克风/], ['NotReadableError', /打不开/], ['TypeError', /没有启动成功/]]) {
+  test(`${name} is explained and leaves the page ready`, async () => {
+    microphone.open = async () => { throw new DOMException('', name); };
+    await recording.start();
+    assert.match(shown.get('microphone'), words);
+    assert.deepEqual([state.phase, recording.wanted], ['idle', false]);
+  });
+}
+
+test('an insecure page and a missing connection are said before the microphone is asked for', async () => {
+  globalThis.isSecureContext = false;
+  await recording.start();
+  assert.match(shown.get('microphone'), /https/);
+  globalThis.isSecureContext = true;
+  connected = false;
+  await recording.start();
+  assert.match(shown.get('recording'), /连不上/);
+  assert.equal(made.tracks.length, 0);
+});
+
+test('a refused start closes the microphone and shows the words of the server', async () => {
+  await recording.start();
+  say('error', { code: 'busy', message: '服务器已满，请稍后再试。' });
+  assert.equal(shown.get('recording'), '服务器已满，请稍后再试。');
+  assert.deepEqual([state.phase, recording.wanted], ['idle', false]);
+  assert.ok(everythingIsClosed());
+  assert.equal(said.some(([what]) => what === 'stop'), false);
+});
+
+test('an error in the middle informs and goes on', async () => {
+  await running();
+  say('error', { code: 'overloaded', message: '识别暂时跟不上。' });
+  assert.deepEqual([state.phase, recording.wanted, shown.has('recording')], ['recording', true, true]);
+  await recording.stop();
+});
+
+test('a stop by the server closes the microphone without a second stop', async () => {
+  await running();
+  const port = made.nodes[0].port;
+  say('recording_stopped', { recording_id: 'r', reason: 'max_duration' });
+  port.give(new ArrayBuffer(3200)); // was already on its way
+  assert.match(shown.get('stopped'), /最长/);
+  assert.deepEqual(said.slice(1), [['forget']]);
+  assert.ok(everythingIsClosed());
+});
+
+test('a broken line closes the microphone and says so; an idle page says nothing', async () => {
+  recording.onConnectionLost();
+  assert.equal(shown.size, 0);
+  await running();
+  recording.onConnectionLost();
+  assert.deepEqual([state.phase, shown.has('interrupted'), recording.wanted], ['interrupted', true, false]);
+  assert.ok(everythingIsClosed());
+});
+
+test('a microphone that goes away ends the recording in good order', async () => {
+  await running();
+  made.tracks[0].dispatchEvent(new Event('ended'));
+  await new Promise((resolve) => { setImmediate(resolve); });
+  assert.equal(shown.has('microphone'), true);
+  assert.deepEqual(said.at(-1), ['stop']);
+});
+
+test('no new recording while the last one is being finished', async () => {
+  await running();
+  await recording.stop();
+  await recording.start();
+  assert.equal(said.filter(([what]) => what === 'start').length, 1);
+});

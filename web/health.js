@@ -1,0 +1,47 @@
+/** What the server says about itself, asked now and then: loading, mini pack, where text goes. */
+
+import { getHealth } from './api.js';
+import { byId, setText } from './dom.js';
+import { t } from './i18n.js';
+
+const CALM_MS = 30_000;
+const WAITING_MS = 3_000;
+
+export class HealthWatch {
+  #health = null;
+  #timer;
+  #settings;
+  #notices;
+
+  constructor(settings, notices) {
+    this.#settings = settings;
+    this.#notices = notices;
+  }
+
+  async check() {
+    clearTimeout(this.#timer);
+    this.#health = await getHealth().catch(() => null);
+    this.#settings.offerLlm(Boolean(this.#health?.llm?.configured));
+    this.render();
+    this.#timer = setTimeout(() => this.check(), this.#health?.models_loaded ? CALM_MS : WAITING_MS);
+  }
+
+  render() {
+    const health = this.#health;
+    const llm = health?.llm;
+    const notice = (id, wanted, tone, text) => (wanted ? this.#notices.show(id, { tone, text, lasting: true }) : this.#notices.clear(id));
+    notice('loading', health && !health.models_loaded, 'info', () => t('notice_loading'));
+    notice('minipack', health?.minipack, 'warning', () => t('notice_minipack'));
+    notice('llm', llm?.external && this.#settings.llm, 'info', () => t('notice_llm', { host: llm.host, model: llm.model }));
+
+    const hint = health && !llm?.configured ? 'llm_not_configured' : llm?.configured && llm.reachable === false ? 'llm_unreachable' : null;
+    byId('llm-hint').hidden = hint === null;
+    if (hint) setText(byId('llm-hint'), t(hint));
+    setText(byId('service'), health ? describe(health) : '');
+  }
+}
+
+function describe({ version, sessions, models = {} }) {
+  const loaded = Object.entries(models).map(([name, { device, loaded }]) => `${name} ${loaded ? device : '…'}`);
+  return [t('service', { version, ...sessions }), ...loaded].join(' · ');
+}

@@ -1,0 +1,123 @@
+/** Puts the page together: who hears whom. The only file that knows every part. */
+
+import { setToken } from './access.js';
+import { findObstacle, microphonePermission } from './checks.js';
+import { byId, h } from './dom.js';
+import { copy, download, fileStamp, toJson, toText } from './exports.js';
+import { HealthWatch } from './health.js';
+import { HotwordPanel } from './hotwords.js';
+import { applyTo, choose, current, t } from './i18n.js';
+import { Meter } from './meter.js';
+import { renderFacts } from './microphone-facts.js';
+import { Notices } from './notices.js';
+import { listenForPresses } from './press.js';
+import { Recording } from './recording.js';
+import { Session } from './session.js';
+import { Settings } from './settings.js';
+import { EMPTY, reduce } from './transcript.js';
+import { UploadPanel } from './upload.js';
+import { View } from './view.js';
+
+const FRAME_MS = 100;
+
+let state = EMPTY;
+let recordedMs = 0;
+let microphone = null;
+
+const view = new View();
+const meter = new Meter(byId('meter'));
+const notices = new Notices(byId('notices'));
+const settings = new Settings(byId('options'), () => health.render());
+const health = new HealthWatch(settings, notices);
+const hotwords = new HotwordPanel();
+const upload = new UploadPanel(() => ({ language: settings.recognition.language, llm: settings.llm, session_id: session.id ?? '' }));
+const session = new Session({ onEvent: receive, onConnection: showConnection });
+const recording = new Recording({ session, settings, notices, dispatch, phase: () => state.phase, onFrame: measure, onMicrophone: showMicrophone });
+
+function dispatch(event) {
+  state = reduce(state, event);
+  if (event.name === 'starting') recordedMs = 0;
+  if (state.phase !== 'recording') meter.clear();
+  view.render(state, recordedMs);
+}
+
+function receive(event) {
+  const ours = !event.data.recording_id || event.data.recording_id === state.recordingId;
+  if (event.name === 'processing_progress' && !(ours && state.phase === 'finalizing')) upload.onProgress(event.data.progress);
+  recording.onEvent(event);
+  dispatch(event);
+}
+
+function measure(frame) {
+  recordedMs += FRAME_MS;
+  if (meter.push(frame)) notices.show('silent', { tone: 'warning', text: () => t('notice_silent') });
+  else notices.clear('silent');
+  view.tick(state, recordedMs);
+}
+
+function showMicrophone(facts) {
+  microphone = facts;
+  renderFacts(byId('mic-settings'), microphone);
+}
+
+function showConnection(line) {
+  const pill = byId('connection');
+  pill.dataset.state = line;
+  pill.dataset.i18n = `connection_${line}`;
+  pill.textContent = t(pill.dataset.i18n);
+  if (line === 'online') {
+    notices.clear('unauthorized');
+    health.check();
+    hotwords.load();
+  }
+  if (line === 'unauthorized') notices.show('unauthorized', { tone: 'warning', text: () => t('notice_unauthorized'), extra: tokenForm, lasting: true });
+  if (line === 'offline') recording.onConnectionLost();
+}
+
+function tokenForm() {
+  const input = h('input', { type: 'password', placeholder: t('token_label'), 'aria-label': t('token_label'), autocomplete: 'off', required: true });
+  const form = h('form', { class: 'token' }, input, h('button', {}, t('token_use')));
+  form.addEventListener('submit', (event) => {
+    event.preventDefault();
+    setToken(input.value.trim());
+    session.reconnect();
+  });
+  return form;
+}
+
+function speak() {
+  applyTo(document);
+  byId('language-switch').textContent = current() === 'zh' ? 'English' : '中文';
+  byId('language-switch').lang = current() === 'zh' ? 'en' : 'zh-CN';
+  view.render(state, recordedMs);
+  renderFacts(byId('mic-settings'), microphone);
+  for (const part of [notices, health, upload, hotwords]) part.render();
+}
+
+async function warnEarly() {
+  const obstacle = findObstacle() ?? ((await microphonePermission()) === 'denied' ? 'mic_denied' : null);
+  if (obstacle) notices.show('microphone', { tone: 'error', text: () => t(obstacle) });
+}
+
+const outcome = () => ({ text: state.final.llm_merged, timestamps: state.final.timestamps });
+const fileName = (extension) => `${t('brand')} ${fileStamp(new Date())}.${extension}`;
+
+listenForPresses(byId('record'), {
+  isRecording: () => recording.wanted,
+  start: () => recording.start(),
+  stop: () => recording.stop(),
+});
+byId('language-switch').addEventListener('click', () => {
+  choose(current() === 'zh' ? 'en' : 'zh');
+  speak();
+});
+byId('copy').addEventListener('click', async ({ currentTarget }) => {
+  currentTarget.textContent = t((await copy(state.final.llm_merged)) ? 'copied' : 'copy_failed');
+  setTimeout(() => { currentTarget.textContent = t('copy'); }, 2_000);
+});
+byId('save-txt').addEventListener('click', () => download(fileName('txt'), 'text/plain', toText(outcome())));
+byId('save-json').addEventListener('click', () => download(fileName('json'), 'application/json', toJson(state.final)));
+
+speak();
+warnEarly();
+health.check();
