@@ -7,7 +7,7 @@ import { format, parse } from '../../web/hotword-lines.js';
 
 const ITEMS = [
   { text: '星纪', weight: 80, aliases: ['星际', '星记'] },
-  { text: 'New York', weight: 50, lang: 'en' },
+  { text: 'New York', weight: 60, lang: 'en' },
   { text: '备份演练' },
   { text: 'DAC', aliases: ['打卡'] },
 ];
@@ -17,7 +17,7 @@ test('text that nobody touched gives back the same table', () => {
 });
 
 test('the table as a person sees it', () => {
-  assert.equal(format(ITEMS), '星纪 | 80 | 星际, 星记\nNew York | 50\n备份演练\nDAC |  | 打卡');
+  assert.equal(format(ITEMS), '星纪 | 80 | 星际, 星记\nNew York | 60\n备份演练\nDAC |  | 打卡');
 });
 
 test('blank lines, either comma and CRLF are fine; the later of two lines wins', () => {
