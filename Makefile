@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup setup-dev run test check lint types lock minipack clean
+.PHONY: setup setup-dev run test check lint types lock env minipack clean
 
 run: setup
 	$(BIN)/python asr_api_server.py
@@ -37,6 +37,10 @@ setup-dev: .venv/.installed-dev
 # Write requirements*.txt from pyproject.toml, every package pinned.
 lock: setup
 	$(BIN)/python -m tools.lock
+
+# Write .env.example from the settings.
+env: setup
+	$(BIN)/python -m tools.env_example
 
 # Train the embedded models again (about an hour; needs espeak-ng).
 minipack: setup-dev
