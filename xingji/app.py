@@ -84,7 +84,7 @@ def _corrections(settings: Settings) -> Corrections | None:
         return None
     from .engines.qwen3 import Qwen3Corrector
 
-    corrector = Qwen3Corrector(settings.llm_api_url, settings.llm_api_key, settings.llm_model, settings.llm_timeout_s)
+    corrector = Qwen3Corrector(settings.llm_api_url, settings.llm_api_key, settings.llm_model, timeout_s=settings.llm_timeout_s)
     return Corrections(corrector, settings.llm_concurrency, settings.llm_timeout_s)
 
 

@@ -11,7 +11,10 @@ from . import services
 pages = Blueprint("ops", __name__)
 
 # Everything the page needs is served from here; ws: and wss: are for browsers whose 'self' leaves them out.
-POLICY = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; frame-ancestors 'self'"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' ws: wss:; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
 
 
 @pages.get("/")

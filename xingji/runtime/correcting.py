@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from queue import Queue
 from typing import Any, Protocol
 
@@ -20,7 +21,7 @@ class Corrector(Protocol):
     """An LLM that proposes edits (``engines.qwen3.Qwen3Corrector``)."""
 
     def correct(self, job: Correct) -> Edits | Lost: ...
-    def status(self) -> dict[str, Any]: ...
+    def status(self) -> Any: ...  # a dataclass
 
 
 class Corrections:
@@ -34,7 +35,8 @@ class Corrections:
         self._queue.put((time.monotonic(), job, done))
 
     def status(self) -> dict[str, Any]:
-        return self._corrector.status()
+        """Facts for the health page: configured, reachable, external, model, host …"""
+        return asdict(self._corrector.status())
 
     def _run(self) -> None:
         while True:

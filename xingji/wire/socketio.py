@@ -5,8 +5,8 @@ A message is an event name and a JSON object. Times are milliseconds, sentence i
 
 import array
 import base64
-import binascii
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from ..core.errors import XingjiError
@@ -22,7 +22,7 @@ from ..core.messages import (
     SpeechStarted,
 )
 from ..core.transcript import bare, join, pieces
-from ..core.types import AudioFormat, HotwordHit, Sentence, Stage
+from ..core.types import AudioFormat, Hotword, HotwordHit, Sentence, Stage
 from . import Frame, Open, Wishes, milliseconds, samples
 
 Message = tuple[str, dict[str, Any]]
@@ -66,8 +66,8 @@ def read_start(payload: object) -> Open:
     return Open(wishes, AudioFormat(codec, option.whole("sample_rate", 16_000, 8_000, 48_000)))
 
 
-def read_hotwords(value: object) -> Any:
-    """A list, or words separated by commas or blanks. Raises XingjiError("bad_config")."""
+def read_hotwords(value: object) -> tuple[Hotword, ...]:
+    """A list, or words separated by commas or line breaks. Raises XingjiError("bad_config")."""
     if isinstance(value, str):
         value = [word for word in value.replace("，", ",").replace("\n", ",").split(",") if word.strip()]
     try:
@@ -78,27 +78,31 @@ def read_hotwords(value: object) -> Any:
 
 def read_audio(payload: object) -> Frame:
     """``audio_data``: bytes, ``{audio, seq?}``, or a list of int16. Raises XingjiError("bad_audio")."""
-    match payload:
+    if not isinstance(payload, dict):
+        return Frame(_audio_bytes(payload))
+    seq = payload.get("seq")
+    if seq is not None and (not isinstance(seq, int) or isinstance(seq, bool) or seq < 0):
+        raise XingjiError("bad_audio", field="seq")
+    audio = payload.get("audio")
+    if isinstance(audio, str):
+        try:
+            audio = base64.b64decode(audio, validate=True)
+        except ValueError as error:
+            raise XingjiError("bad_audio", field="audio") from error
+    return Frame(_audio_bytes(audio, "audio"), seq)
+
+
+def _audio_bytes(audio: object, field: str | None = None) -> bytes:
+    match audio:
         case bytes() | bytearray():
-            return Frame(bytes(payload))
-        case {"audio": audio, **rest}:
-            seq = rest.get("seq")
-            if seq is not None and (not isinstance(seq, int) or isinstance(seq, bool) or seq < 0):
-                raise XingjiError("bad_audio", field="seq")
-            if isinstance(audio, str):
-                try:
-                    audio = base64.b64decode(audio, validate=True)
-                except (binascii.Error, ValueError) as error:
-                    raise XingjiError("bad_audio", field="audio") from error
-            return Frame(read_audio(audio).data, seq)
-        case list() if len(payload) <= MAX_LIST:
+            return bytes(audio)
+        case list() if len(audio) <= MAX_LIST:
             try:
-                numbers = array.array("h", payload)
+                return array.array("h", audio).tobytes()
             except (TypeError, OverflowError) as error:
-                raise XingjiError("bad_audio") from error
-            return Frame(numbers.tobytes())
+                raise XingjiError("bad_audio", field=field) from error
         case _:
-            raise XingjiError("bad_audio")
+            raise XingjiError("bad_audio", field=field)
 
 
 class _Options:
@@ -183,6 +187,7 @@ class Recording:
         self._speaking = False
         self._progress: int | None = None  # None until stopped
         self._position = 0
+        self._received = 0  # samples, known once stopped
 
     def started(self) -> Message:
         wishes = self._wishes
@@ -207,7 +212,7 @@ class Recording:
         return "recording_started", body
 
     def stopped(self, reason: str, received: int, received_bytes: int) -> Message:
-        self._progress = 0
+        self._progress, self._received = 0, received
         return "recording_stopped", {
             "message": "录音已停止",
             "recording_id": self.id,
@@ -232,8 +237,9 @@ class Recording:
             case SentenceRevised(sentence):
                 yield from self._revised(sentence)
             case SentenceDropped(id):
-                if self._shown.pop(id, None):
-                    yield self._transcription()
+                self._streamed.pop(id, None)
+                if gone := self._shown.pop(id, None):
+                    yield self._transcription(sentence=replace(gone, text="", stable=0, revision=gone.revision + 1))
                 yield from self._progressed(done)
             case SentenceSettled(sentence):
                 yield self._segment_result(sentence, settled=True)
@@ -244,14 +250,14 @@ class Recording:
 
     def final(self, event: Completed | None) -> Message:
         """``final_result``; None where a defect of ours ended the recording: what was shown stands."""
-        length: int | None
         if event is None:
             sentences = tuple(self._shown.values())
             readings = tuple(SentenceReadings({s.stage: s.text}) for s in sentences)
-            length = None
+            length = self._received
         else:
             sentences, readings, length = event.sentences, event.readings, event.length
-        return "final_result", final_result(self.id, sentences, readings, length, self._llm_model)
+        failed = event is None
+        return "final_result", final_result(self.id, sentences, readings, length, self._llm_model, failed)
 
     def _revised(self, sentence: Sentence) -> Iterator[Message]:
         self._shown[sentence.id] = sentence
@@ -320,10 +326,11 @@ def final_result(
     recording_id: str,
     sentences: tuple[Sentence, ...],
     readings: tuple[SentenceReadings, ...],
-    length: int | None,
+    length: int,
     llm_model: str | None,
+    failed: bool = False,
 ) -> dict[str, Any]:
-    """The body of ``final_result``. ``length`` in samples; None says that a defect cut the recording short."""
+    """The body of ``final_result``. ``length`` in samples; ``failed``: a defect of ours cut the recording short."""
     told = [(s, r) for s, r in zip(sentences, readings, strict=True) if s.text]
     best = list(pieces(s.text for s, _ in told))
     streamed = list(pieces(_streamed(r) for _, r in told))
@@ -332,9 +339,12 @@ def final_result(
         "sensevoice": join(r.readings.get(Stage.SECOND_PASS, "") for _, r in told),
         "llm_merged": "".join(best),
     }
-    lost = {stage for _, r in told for stage, _ in r.lost}
-    error = XingjiError("internal" if length is None else "backend_failed")
-    failed = length is None or bool(lost & {Stage.STREAMED, Stage.SECOND_PASS})
+    lost = {stage for r in readings for stage, _ in r.lost}  # also of sentences that were left without text
+    error = None
+    if failed:
+        error = XingjiError("internal")
+    elif lost & {Stage.STREAMED, Stage.SECOND_PASS}:
+        error = XingjiError("backend_failed")
     return {
         **layers,
         **{f"{name}_length": len(text) for name, text in layers.items()},
@@ -343,12 +353,12 @@ def final_result(
             _timed(text, s.start, s.end) for (s, _), text in zip(told, streamed, strict=True) if text
         ],
         "recording_id": recording_id,
-        "duration_ms": milliseconds(length or 0),
+        "duration_ms": milliseconds(length),
         "sentences": [_final_sentence(s, r) for s, r in told],
         "llm": _llm(told, llm_model),
         "backup_audio_id": None,
-        "error": error.meaning.zh if failed else None,
-        "error_code": error.code if failed else None,
+        "error": error.meaning.zh if error else None,
+        "error_code": error.code if error else None,
     }
 
 

@@ -1,0 +1,33 @@
+"""Fixtures for every test, and ``XINGJI_NO_SKIPS=1``: a run in which a skipped test is a failure."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import Server, model_directory
+
+
+@pytest.fixture(scope="session")
+def models() -> Path:
+    found = model_directory()
+    if found is None:
+        pytest.skip("no model pack: xingji/minipack is not there and XINGJI_MODELS names no directory")
+    return found
+
+
+@pytest.fixture(scope="session")
+def server(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One eventlet server for all tests that leave it as they found it."""
+    with Server(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter.stats.get("skipped", []) if reporter else []
+    if os.environ.get("XINGJI_NO_SKIPS") and skipped and exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        reporter.write_line(f"{len(skipped)} skipped, and XINGJI_NO_SKIPS is set: this counts as a failure", red=True)

@@ -1,0 +1,111 @@
+"""The page in a real Chromium whose microphone plays a wav: text while it plays, the final text after."""
+
+import os
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import RATE, Server, Utterance, chromium, utterance
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+ARGUMENTS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-dev-shm-usage "
+    "--disable-component-update --disable-sync --use-fake-ui-for-media-stream --use-fake-device-for-media-stream "
+    "--autoplay-policy=no-user-gesture-required"
+).split()
+SHOTS = os.environ.get("XINGJI_SCREENSHOTS")  # a folder; set it to look at the pages
+
+pytestmark = pytest.mark.skipif(chromium() is None, reason="no chromium on this machine (apt-get install chromium)")
+
+
+@pytest.fixture(scope="module")
+def said() -> Utterance:
+    return utterance("two_sentences")
+
+
+@pytest.fixture
+def page(server: Server, said: Utterance, tmp_path: Path) -> Iterator[playwright.Page]:
+    microphone = tmp_path / "microphone.wav"
+    with wave.open(str(microphone), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes(bytes(RATE) + said.pcm + bytes(20 * RATE))
+    with playwright.sync_playwright() as p:
+        context = p.chromium.launch_persistent_context(
+            str(tmp_path / "profile"),
+            executable_path=chromium(),
+            headless=True,
+            permissions=["microphone"],
+            args=[*ARGUMENTS, f"--use-file-for-fake-audio-capture={microphone}%noloop"],
+        )
+        found = context.pages[0]
+        errors: list[str] = []
+        found.on("pageerror", lambda error: errors.append(str(error)))
+        found.goto(f"http://localhost:{server.port}/")
+        found.wait_for_selector("[data-testid=connection-state][data-state=online]", timeout=30_000)
+        yield found
+        context.close()
+        assert errors == []
+
+
+def by(page: playwright.Page, id: str) -> playwright.Locator:
+    return page.locator(f"[data-testid={id}]")
+
+
+def shoot(page: playwright.Page, name: str) -> None:
+    if SHOTS:
+        page.screenshot(path=str(Path(SHOTS) / f"{name}.png"), full_page=True)
+
+
+def test_recording_shows_text_at_once_and_the_final_text_after(page: playwright.Page, said: Utterance) -> None:
+    live = by(page, "live-text")
+    by(page, "record-button").click()
+    page.wait_for_function(
+        "document.querySelector('[data-testid=live-text]').textContent.trim().length >= 4", timeout=30_000
+    )
+    shoot(page, "recording")
+    partial = live.text_content() or ""
+    second = said.sentences[1]
+    page.wait_for_timeout(second["end_ms"] + 2500)  # until the microphone has played it all
+    by(page, "record-button").click()
+    by(page, "final-sensevoice").wait_for(state="visible", timeout=60_000)
+    shoot(page, "final")
+    assert partial.strip()
+    final = by(page, "final-sensevoice").text_content() or ""
+    assert len(final.strip()) >= len(said.written) // 2
+    if said.exact:
+        assert said.written in final
+    assert by(page, "final-paraformer").text_content()
+    assert by(page, "sentences").text_content()
+
+
+def test_an_upload_shows_its_text(page: playwright.Page, said: Utterance, tmp_path: Path) -> None:
+    file = tmp_path / "会议.wav"
+    with wave.open(str(file), "wb") as wav:
+        wav.setnchannels(1)
+        wav.setsampwidth(2)
+        wav.setframerate(RATE)
+        wav.writeframes(said.pcm)
+    by(page, "upload-input").set_input_files(str(file))
+    page.wait_for_function(
+        "document.querySelector('[data-testid=upload-result]').textContent.length > 10", timeout=60_000
+    )
+    shoot(page, "upload")
+    shown = by(page, "upload-result").text_content() or ""
+    if said.exact:
+        assert said.sentences[0]["written"] in shown and said.sentences[1]["written"] in shown
+
+
+def test_hotwords_are_edited_on_the_page(page: playwright.Page, server: Server) -> None:
+    editor = by(page, "hotword-editor")
+    editor.scroll_into_view_if_needed()
+    editor.fill("章薇\n备份演练 | 80")
+    by(page, "hotword-save").click()
+    server.wait(lambda: server.get("/api/asr/hotwords").json()["data"]["hotwords"] == ["章薇", "备份演练"], 20)
+    shoot(page, "hotwords")
+    server.hotwords.write_text('{"hotwords": []}', "utf-8")
+    server.wait(lambda: server.get("/api/asr/hotwords").json()["data"]["count"] == 0, 20)
