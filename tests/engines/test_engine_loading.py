@@ -1,0 +1,152 @@
+"""A model directory loads quietly and completely, or fails with one sentence that names no path."""
+
+import json
+import logging
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from xingji.core.errors import EngineError
+from xingji.engines.loading import load
+
+KINDS = {
+    "vad": "FsmnVADStreaming",
+    "paraformer": "ParaformerStreaming",
+    "punc": "CTTransformerStreaming",
+    "sensevoice": "SenseVoiceSmall",
+}
+
+
+@pytest.fixture
+def copied(models: Path, tmp_path: Path) -> Callable[[str], Path]:
+    def copy(name: str) -> Path:
+        target = tmp_path / name
+        target.mkdir()
+        for file in (models / name).iterdir():
+            shutil.copyfile(file, target / file.name)
+        return target
+
+    return copy
+
+
+def refusal(path: Path, kind: str, device: str = "cpu") -> str:
+    with pytest.raises(EngineError) as caught:
+        load(path, device, kind)
+    assert str(path.parent) not in str(caught.value)
+    return str(caught.value)
+
+
+def rewrite(path: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
+    weights = torch.load(path / "model.pt")
+    change(weights)
+    torch.save(weights, path / "model.pt")
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_loads_without_noise(models: Path, name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    loaded = load(models / name, "cpu", KINDS[name])
+    assert capfd.readouterr() == ("", "")
+    assert (root.handlers, root.level) == (handlers, level)
+    assert torch.get_num_threads() == 1
+    assert not loaded.model.training
+    assert loaded.frontend is None or loaded.frontend.dither == 0
+    assert loaded.describe().size == (models / name / "model.pt").stat().st_size
+
+
+def test_funasr_does_not_write_into_the_log(models: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        load(models / "vad", "cpu", KINDS["vad"])
+        logging.getLogger().warning("others may log on the root")
+    assert caplog.messages == ["others may log on the root"]
+
+
+def test_importing_the_promises_imports_no_model_library() -> None:
+    code = "import sys, xingji.engines; sys.exit(any(m in sys.modules for m in ('torch', 'funasr')))"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2], timeout=60)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_loads_without_a_listing(copied: Callable[[str], Path], name: str) -> None:
+    path = copied(name)
+    (path / "configuration.json").unlink()
+    for file in path.glob("*.bpe.model"):
+        file.rename(path / "bpe.model")
+    assert load(path, "cpu", KINDS[name]).describe().model == KINDS[name]
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("listed", [True, False])
+def test_names_what_is_missing(copied: Callable[[str], Path], name: str, listed: bool) -> None:
+    path = copied(name)
+    if not listed:
+        (path / "configuration.json").unlink()
+    (path / "model.pt").unlink()
+    assert "missing" in (text := refusal(path, KINDS[name])) and "model.pt" in text
+    for file in path.iterdir():
+        if file.name != "configuration.json":
+            file.unlink()
+    text = refusal(path, KINDS[name])
+    assert "config.yaml" in text and "model.pt" in text
+    assert ("am.mvn" in text) == (name != "punc")
+
+
+def test_no_directory(tmp_path: Path) -> None:
+    assert refusal(tmp_path / "vad", "FsmnVADStreaming") == "vad: no such model directory"
+
+
+def test_another_kind_of_model(models: Path) -> None:
+    assert refusal(models / "punc", "SenseVoiceSmall") == "punc: not a SenseVoiceSmall model"
+
+
+def test_no_such_device(models: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    assert "CUDA" in refusal(models / "vad", "FsmnVADStreaming", "cuda:0")
+
+
+@pytest.mark.parametrize("file", ["model.pt", "am.mvn", "config.yaml", "configuration.json"])
+@pytest.mark.parametrize("content", [b"", b"\x00\xff\x00nonsense", b"{"])
+def test_damaged_file(copied: Callable[[str], Path], file: str, content: bytes) -> None:
+    path = copied("vad")
+    (path / file).write_bytes(content)
+    assert refusal(path, "FsmnVADStreaming").startswith("vad: ")
+
+
+def test_cut_off_weights(copied: Callable[[str], Path]) -> None:
+    path = copied("vad")
+    (path / "model.pt").write_bytes((path / "model.pt").read_bytes()[:50_000])
+    assert refusal(path, "FsmnVADStreaming").startswith("vad: ")
+
+
+def test_weights_that_lack_tensors(copied: Callable[[str], Path]) -> None:
+    """funasr prints a line and goes on with random numbers."""
+    path = copied("vad")
+    rewrite(path, lambda weights: weights.__delitem__(next(iter(weights))))
+    assert refusal(path, "FsmnVADStreaming") == "vad: the weights lack 1 of the model's tensors"
+
+
+def test_weights_of_another_shape(copied: Callable[[str], Path]) -> None:
+    path = copied("vad")
+    rewrite(path, lambda weights: weights.update({k: v[..., :3] for k, v in list(weights.items())[:1]}))
+    assert refusal(path, "FsmnVADStreaming").startswith("vad: cannot be loaded")
+
+
+def test_weights_that_are_not_finite(copied: Callable[[str], Path]) -> None:
+    path = copied("vad")
+    rewrite(path, lambda weights: next(iter(weights.values())).view(-1)[:1].fill_(torch.nan))
+    assert "not finite" in refusal(path, "FsmnVADStreaming")
+
+
+def test_extra_files_in_the_listing_are_not_needed(copied: Callable[[str], Path]) -> None:
+    path = copied("paraformer")
+    listing = json.loads((path / "configuration.json").read_text())
+    listing["file_path_metas"]["tokenizer_conf"]["seg_dict_file"] = "seg_dict"
+    (path / "configuration.json").write_text(json.dumps(listing))
+    assert load(path, "cpu", "ParaformerStreaming").describe().parameters > 0

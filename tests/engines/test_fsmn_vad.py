@@ -1,0 +1,277 @@
+"""The detector's rules, with posteriors that follow loudness: noise is speech, zeros are silence.
+
+Everything but the scores is real: front end, frames, the stock state machine.
+"""
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from xingji.core.errors import EngineError
+from xingji.core.messages import Detect, Edge
+from xingji.core.types import Samples
+from xingji.engines.fsmn_vad import Fsmn, VadState
+
+RATE, HOP, WAIT = 16_000, 3_200, 12_800
+WINDOW = 6_400 + HOP  # the class may place an onset up to 400 ms back and is asked once per hop
+
+
+@pytest.fixture(scope="module")
+def loud(models: Path) -> Fsmn:
+    """A detector that takes loud for speech, with exactly saturated posteriors."""
+    engine = Fsmn(models / "vad", "cpu")
+
+    def by_loudness(module: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
+        quiet = (inputs[0].mean(dim=-1) < 0).to(output.dtype)
+        scores = torch.zeros_like(output)
+        scores[..., 0], scores[..., 1] = quiet, 1 - quiet
+        return scores
+
+    # Before the engine's own hook, so that it meets the 0 and the 1.
+    engine._model.encoder.register_forward_hook(by_loudness, prepend=True)
+    return engine
+
+
+def sound(*parts: float) -> Samples:
+    """Seconds of silence, speech, silence, … in turn."""
+    rng = np.random.default_rng(1)
+    pieces = [
+        rng.integers(-9_000, 9_000, round(seconds * RATE)) if i % 2 else np.zeros(round(seconds * RATE))
+        for i, seconds in enumerate(parts)
+    ]
+    return np.concatenate(pieces).astype(np.int16)
+
+
+def feed(
+    engine: Fsmn,
+    samples: Samples,
+    hops: Iterable[int] = (),
+    *,
+    offset: int = 0,
+    end_silence: int = WAIT,
+    state: VadState | None = None,
+) -> list[Edge]:
+    """The whole recording with a flush at its end; ``hops`` are the sizes of the first jobs."""
+    state, edges, at, first = state or engine.open(), [], 0, True
+    for size in hops:
+        piece = samples[at : at + size * HOP]
+        piece = piece[: len(piece) // HOP * HOP]
+        edges += engine.detect([(state, Detect(piece, offset + at, first, False, end_silence, HOP))])[0]
+        at, first = at + len(piece), False
+    edges += engine.detect([(state, Detect(samples[at:], offset + at, first, True, end_silence, HOP))])[0]
+    return edges
+
+
+def times(edges: list[Edge]) -> list[tuple[str, float]]:
+    return [(edge.kind, round(edge.at / RATE, 2)) for edge in edges]
+
+
+def test_finds_two_stretches_and_says_when_it_knew(loud: Fsmn) -> None:
+    edges = feed(loud, sound(1, 2, 1.5, 1, 1.5))
+    onset, endpoint, onset2, endpoint2 = edges
+    assert [e.kind for e in edges] == ["onset", "endpoint"] * 2
+    assert RATE - WINDOW <= onset.at < RATE
+    assert 3 * RATE <= endpoint.at <= 3.2 * RATE  # with the class's 100 ms of look-ahead
+    assert 4.5 * RATE - WINDOW <= onset2.at < 4.5 * RATE
+    assert 5.5 * RATE <= endpoint2.at <= 5.7 * RATE
+    assert endpoint.decided - 3 * RATE <= WAIT + 2 * HOP
+    for edge in edges:
+        assert edge.at <= edge.decided and edge.decided % HOP == 0
+
+
+@pytest.mark.parametrize("sizes", [[1] * 200, [2] * 100, [7, 1, 1, 13, 2], [50]])
+def test_edges_do_not_depend_on_hops_per_job(loud: Fsmn, sizes: list[int]) -> None:
+    samples = sound(0.63, 1.71, 1.2, 0.9, 0.1, 0.4, 2.003)
+    assert feed(loud, samples, sizes) == feed(loud, samples)
+
+
+def test_offset_moves_edges_and_nothing_else(loud: Fsmn) -> None:
+    samples = sound(0.5, 1, 1.5)
+    moved = feed(loud, samples, offset=123_457)
+    assert moved == [Edge(e.kind, e.at + 123_457, e.decided + 123_457) for e in feed(loud, samples)]
+
+
+@pytest.mark.parametrize("extra", [0, 1, 79, 159, 160, 399, 400, 1_600, 3_199])
+def test_flush_ends_open_speech_exactly_at_the_end(loud: Fsmn, extra: int) -> None:
+    samples = sound(1, 1 + extra / RATE)
+    edges = feed(loud, samples)
+    assert [e.kind for e in edges] == ["onset", "endpoint"]
+    assert edges[-1] == Edge("endpoint", len(samples), len(samples))
+
+
+@pytest.mark.parametrize("extra", [0, 1, 399, 400, 3_199])
+def test_flush_in_an_own_job(loud: Fsmn, extra: int) -> None:
+    samples = sound(1, 1, extra / RATE)
+    edges = feed(loud, samples, [10])
+    assert edges == feed(loud, samples)
+    assert edges[-1].at == len(samples)
+
+
+@pytest.mark.parametrize("frames", range(12, 24))
+def test_speech_that_begins_in_the_last_frames_is_closed_too(loud: Fsmn, frames: int) -> None:
+    edges = feed(loud, sound(1, frames * 0.01))
+    assert [e.kind for e in edges] in ([], ["onset", "endpoint"])
+    assert all(e.at <= e.decided for e in edges)
+
+
+def test_edges_are_in_order_whatever_the_class_says(loud: Fsmn, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([[[[9_000, -1]]], [[[-1, 10]]], [], [[[0, -1]]]])
+    monkeypatch.setattr(loud._model, "forward", lambda **_: next(answers))
+    edges = feed(loud, sound(0.6), [1, 1, 1], offset=100)
+    assert [(e.at, e.decided) for e in edges] == [
+        (3_300, 3_300),
+        (3_300, 6_500),
+        (3_300, 9_700),
+        (9_700, 9_700),
+    ]
+
+
+def test_short_click_is_no_speech(loud: Fsmn) -> None:
+    assert feed(loud, sound(1, 0.08, 2)) == []
+
+
+def test_interleaved_streams_keep_their_own_end_silence(loud: Fsmn) -> None:
+    """The stock class keeps the option in the shared model: the second stream would change the first."""
+    samples, waits = sound(0.4, 1, 0.5, 1, 1.2, 1, 1.1), (4_800, 12_800, 16_000)
+    alone = [feed(loud, samples, end_silence=wait) for wait in waits]
+    assert [len(edges) for edges in alone] == [6, 4, 4]
+    assert alone[1] != alone[2]
+    states, together = [loud.open() for _ in waits], [[] for _ in waits]
+    for at in range(0, len(samples), HOP):
+        piece, last = samples[at : at + HOP], at + HOP >= len(samples)
+        jobs = [Detect(piece, at, at == 0, last, wait, HOP) for wait in waits]
+        for edges, found in zip(together, loud.detect(list(zip(states, jobs, strict=True))), strict=True):
+            edges += found
+    assert together == alone
+
+
+def test_end_silence_may_change_within_a_stream(loud: Fsmn) -> None:
+    samples, state = sound(0.4, 1, 0.45, 1, 0.45, 0.6), loud.open()
+    half = 12 * HOP
+    edges = list(loud.detect([(state, Detect(samples[:half], 0, True, False, 12_800, HOP))])[0])
+    edges += loud.detect([(state, Detect(samples[half:], half, False, True, 4_800, HOP))])[0]
+    assert [e.kind for e in edges] == ["onset", "endpoint"] * 2  # the first pause was bridged, the second not
+    assert 2.85 * RATE <= edges[1].at <= 3.05 * RATE
+
+
+def test_a_long_segment_ends_at_shorter_pauses(loud: Fsmn) -> None:
+    """Pauses of 0.5 s: bridged before 15 s, an end after it. Of 0.12 s: an end from 25 s on."""
+    assert len(feed(loud, sound(0.4, 13, 0.5, 0.9))) == 2
+    edges = feed(loud, sound(0.4, 13, 0.5, 2, 0.5, 1))
+    assert len(edges) == 4
+    assert 15.9 * RATE <= edges[1].at <= 16.1 * RATE
+    assert len(feed(loud, sound(0.4, 20, 0.12, 2))) == 2
+    edges = feed(loud, sound(0.4, 20, 0.12, 5, 0.12, 1))
+    assert len(edges) == 4
+    assert 25.52 * RATE <= edges[1].at <= 25.75 * RATE
+
+
+def test_speech_without_a_pause_is_never_cut_here(loud: Fsmn) -> None:
+    """The stock class cuts at 60 s; where to cut is the session's matter."""
+    edges = feed(loud, sound(0.4, 65, 1.2))
+    assert [e.kind for e in edges] == ["onset", "endpoint"]
+    assert edges[1].at >= 65.4 * RATE
+
+
+def test_digital_silence_and_full_scale_are_safe_with_saturated_scores(loud: Fsmn) -> None:
+    assert feed(loud, sound(3)) == []
+    assert times(feed(loud, np.full(RATE, 32_767, np.int16) * np.tile([1, -1], RATE // 2)))[-1] == (
+        "endpoint",
+        1,
+    )
+
+
+def test_scores_stay_inside_zero_and_one(loud: Fsmn) -> None:
+    with torch.inference_mode():
+        for level in (-100.0, 0.0, 100.0):
+            scores = loud._model.encoder(torch.full((1, 3, 400), level), cache={})
+            for p in (*scores.flatten().tolist(), *scores.sum(dim=-1).flatten().tolist()):
+                assert math.isfinite(math.log(p)) and math.isfinite(math.log(1 - p))
+
+
+def weight(thing: Any, seen: set[int] | None = None) -> int:
+    """Numbers and objects reachable from ``thing``: what an hour of audio must not let grow."""
+    seen = set() if seen is None else seen
+    if id(thing) in seen:
+        return 0
+    seen.add(id(thing))
+    match thing:
+        case torch.Tensor() | np.ndarray():
+            return int(np.prod(thing.shape))
+        case dict():
+            return sum(1 + weight(v, seen) for v in thing.values())
+        case list() | tuple() | set():
+            return sum(1 + weight(v, seen) for v in thing)
+        case VadState():
+            return sum(weight(getattr(thing, name), seen) for name in VadState.__slots__)
+        case _ if hasattr(thing, "__dict__"):
+            return 1 + weight(vars(thing), seen)
+        case _:
+            return 1
+
+
+@pytest.mark.parametrize(
+    "parts", [(60.0,), (0.4, 60.0), (0.5, 0.7, 1.0, 0.7) * 16], ids=["silence", "speech", "turns"]
+)
+def test_state_is_bounded(loud: Fsmn, parts: tuple[float, ...]) -> None:
+    samples, state, weights = sound(*parts), loud.open(), []
+    for at in range(0, len(samples) // HOP * HOP, HOP):
+        loud.detect([(state, Detect(samples[at : at + HOP], at, at == 0, False, WAIT, HOP))])
+        weights.append(weight(state))
+    early, late = max(weights[10:60]), max(weights[-50:])
+    assert late <= early
+
+
+def test_state_after_a_flush_is_closed_and_can_begin_again(loud: Fsmn) -> None:
+    state, samples = loud.open(), sound(0.5, 1)
+    first = feed(loud, samples, state=state)
+    with pytest.raises(EngineError):
+        loud.detect([(state, Detect(samples[:HOP], len(samples), False, False, WAIT, HOP))])
+    assert feed(loud, samples, state=state) == first
+
+
+def test_jobs_must_continue_their_stream_in_whole_hops(loud: Fsmn) -> None:
+    state = loud.open()
+    with pytest.raises(EngineError, match="continue"):
+        loud.detect([(state, Detect(sound(0.2), 0, False, False, WAIT, HOP))])
+    loud.detect([(state, Detect(sound(0.2), 0, True, False, WAIT, HOP))])
+    with pytest.raises(EngineError, match="continue"):
+        loud.detect([(state, Detect(sound(0.2), 2 * HOP, False, False, WAIT, HOP))])
+    with pytest.raises(EngineError, match="part of a hop"):
+        loud.detect([(state, Detect(sound(0.3), HOP, False, False, WAIT, HOP))])
+
+
+def test_agrees_with_the_stock_call(vad: Fsmn, speech: Samples) -> None:
+    """Same model, same hops, fixed end silence: the edges of the class's own streaming call."""
+    quiet = np.zeros(2 * RATE, np.int16)
+    samples = np.concatenate([quiet, speech, quiet, speech[:40_000], quiet])
+    samples = samples[: len(samples) // HOP * HOP]
+    cache: dict[str, Any] = {}
+    stock = []
+    for at in range(0, len(samples), HOP):
+        answer, _ = vad._model.inference(
+            [torch.from_numpy(samples[at : at + HOP] / np.float32(32_768))],
+            key=["stock"],
+            frontend=vad._frontend,
+            cache=cache,
+            device="cpu",
+            chunk_size=200,
+            is_final=False,
+            max_end_silence_time=800,
+        )
+        stock += [(kind, ms * 16) for pair in answer[0]["value"] for kind, ms in zip("be", pair, strict=True)]
+    ours = [(e.kind[0].replace("o", "b"), e.at) for e in feed(vad, samples)]
+    assert len(ours) == 4
+    assert ours == [(kind, at) for kind, at in stock if at >= 0]
+
+
+def test_real_speech_is_found(vad: Fsmn, speech: Samples) -> None:
+    quiet = np.zeros(RATE, np.int16)
+    onset, endpoint = feed(vad, np.concatenate([quiet, speech, quiet]))
+    assert RATE - WINDOW <= onset.at <= 1.2 * RATE
+    assert RATE + len(speech) - 0.5 * RATE <= endpoint.at <= RATE + len(speech) + 0.4 * RATE

@@ -1,0 +1,106 @@
+"""The second pass: exact text on real speech, tags that never leak, silence that stays silent."""
+
+import numpy as np
+import pytest
+import torch
+
+from xingji.core.errors import EngineError
+from xingji.core.messages import NoSpeech, Transcribe
+from xingji.core.types import Hypothesis, Samples
+from xingji.engines.sensevoice import Rich, SenseVoice, parse
+
+SENTENCE = "大家好，我是张伟经理，欢迎参加今天的会议。"
+
+
+def read(
+    engine: SenseVoice, samples: Samples, *, language: str = "auto", itn: bool = True
+) -> Hypothesis | NoSpeech:
+    return engine.transcribe([Transcribe(1, samples, language, itn)])[0]
+
+
+def test_reads_the_sentence(sensevoice: SenseVoice, speech: Samples) -> None:
+    quiet = np.zeros(8_000, np.int16)
+    for samples in (speech, np.concatenate([quiet, speech, quiet])):
+        assert read(sensevoice, samples) == Hypothesis(SENTENCE, language="zh")
+
+
+def test_without_itn_there_are_no_marks(sensevoice: SenseVoice, speech: Samples) -> None:
+    bare = "".join(c for c in SENTENCE if c.isalnum())
+    assert read(sensevoice, speech, itn=False) == Hypothesis(bare, language="zh")
+
+
+def test_language_may_be_forced(sensevoice: SenseVoice, speech: Samples) -> None:
+    assert read(sensevoice, speech, language="zh") == Hypothesis(SENTENCE, language="zh")
+    for language in sensevoice.capabilities.languages:
+        assert isinstance(read(sensevoice, speech, language=language), Hypothesis | NoSpeech)
+    for language in ("de", "ZH", "", "nospeech"):
+        with pytest.raises(EngineError):
+            read(sensevoice, speech, language=language)
+
+
+def test_options_of_one_item_do_not_reach_the_next(sensevoice: SenseVoice, speech: Samples) -> None:
+    items = [Transcribe(1, speech, language, itn) for itn in (True, False) for language in ("auto", "zh")]
+    together = sensevoice.transcribe(items)
+    assert together == [sensevoice.transcribe([item])[0] for item in items]
+    assert together[0] != together[2]
+
+
+@pytest.mark.parametrize("itn", [True, False])
+@pytest.mark.parametrize("seconds", [0.025, 0.1, 1, 10, 30])
+def test_silence_is_no_speech(sensevoice: SenseVoice, seconds: float, itn: bool) -> None:
+    assert read(sensevoice, np.zeros(round(seconds * 16_000), np.int16), itn=itn) == NoSpeech()
+
+
+def test_noise_is_no_speech(sensevoice: SenseVoice) -> None:
+    noise = np.random.default_rng(2).normal(0, 500, 32_000).astype(np.int16)
+    assert read(sensevoice, noise) == NoSpeech()
+
+
+def test_digital_silence_has_finite_features(sensevoice: SenseVoice) -> None:
+    feats, _ = sensevoice._loaded.frontend(torch.zeros(1, 16_000), [16_000])
+    assert bool(torch.isfinite(feats).all())
+
+
+@pytest.mark.parametrize(
+    ("raw", "rich"),
+    [
+        ("<|zh|><|NEUTRAL|><|Speech|><|withitn|>你好。", Rich("你好。", "zh", "NEUTRAL", "Speech")),
+        ("<|en|><|HAPPY|><|BGM|><|woitn|>hello world", Rich("hello world", "en", "HAPPY", "BGM")),
+        (
+            "<|yue|><|EMO_UNKNOWN|><|Speech|><|withitn|> 早晨  呀 ",
+            Rich("早晨 呀", "yue", "EMO_UNKNOWN", "Speech"),
+        ),
+        (
+            "<|zh|><|SAD|><|Speech|><|withitn|>打开 PPT 文件<|Cry|>",
+            Rich("打开 PPT 文件", "zh", "SAD", "Speech"),
+        ),
+        (
+            "<|nospeech|><|EMO_UNKNOWN|><|Event_UNK|><|woitn|>",
+            Rich("", "nospeech", "EMO_UNKNOWN", "Event_UNK"),
+        ),
+        ("<|zh|><|NEUTRAL|><|Speech|><|withitn|>。", Rich("", "zh", "NEUTRAL", "Speech")),
+        ("你好", Rich("你好", None, None, None)),
+        ("", Rich("", None, None, None)),
+    ],
+)
+def test_tags(raw: str, rich: Rich) -> None:
+    assert parse(raw) == rich
+
+
+@pytest.mark.parametrize(
+    ("rich", "asked", "answer"),
+    [
+        (Rich("你好。", "zh", None, "Speech"), "auto", Hypothesis("你好。", language="zh")),
+        (Rich("你好。", None, None, "Speech"), "zh", Hypothesis("你好。", language="zh")),
+        (Rich("你好。", None, None, None), "auto", Hypothesis("你好。", language=None)),
+        (Rich("你好。", "zh", None, "BGM"), "auto", Hypothesis("你好。", language="zh")),
+        (Rich("", "zh", None, "Speech"), "auto", Hypothesis("", language="zh")),  # lost speech, not silence
+        (Rich("", "zh", None, "BGM"), "auto", NoSpeech()),
+        (Rich("", "zh", None, "Laughter"), "auto", NoSpeech()),
+        (Rich("", None, None, None), "zh", NoSpeech()),
+        (Rich("", "nospeech", None, "Speech"), "auto", NoSpeech()),
+        (Rich("嗯", "nospeech", None, "Event_UNK"), "auto", NoSpeech()),
+    ],
+)
+def test_what_counts_as_speech(rich: Rich, asked: str, answer: Hypothesis | NoSpeech) -> None:
+    assert rich.reading(asked) == answer
