@@ -1,0 +1,37 @@
+"""The documents are checked, and the README's examples are run against a real server."""
+
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from tests.support import ROOT, Server, utterance
+from tools import check_docs
+
+
+def test_documents_say_what_is_so() -> None:
+    assert list(check_docs.complaints()) == []
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.en.md"])
+def test_the_examples_of_the_readme_run(server: Server, name: str) -> None:
+    said = utterance("two_sentences")
+    blocks = check_docs.code_blocks(ROOT / name)
+    commands = [text for language, text in blocks if language == "bash" and text.startswith("curl")]
+    scripts = [text for language, text in blocks if language == "python"]
+    assert len(commands) == len(scripts) == 1
+    for command in (shlex.split(commands[0]), [sys.executable, "-c", scripts[0]]):
+        here = [part.replace(":5006", f":{server.port}") for part in command]
+        done = subprocess.run(here, cwd=ROOT, capture_output=True, timeout=120, check=True)
+        printed = done.stdout.decode()
+        for sentence in said.sentences if said.exact else ():
+            assert sentence["written"] in printed or sentence["written"] in printed.encode().decode("unicode_escape")
+        assert "。" in printed or "\\u3002" in printed
+
+
+def test_settings_example_names_every_setting() -> None:
+    from xingji.settings import Settings
+
+    example = (ROOT / ".env.example").read_text("utf-8")
+    assert example.count("\n# XINGJI_") + example.count("\n# LLM_") == len(Settings.model_fields)
