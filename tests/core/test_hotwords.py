@@ -1,0 +1,200 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xingji.core.errors import XingjiError
+from xingji.core.hotwords import LARGEST_TABLE, HotwordIndex, parse
+from xingji.core.types import Hotword, Stage
+from xingji.engines.pinyin import Pypinyin
+
+SECOND = Stage.SECOND_PASS
+
+
+def index(*words: str | Hotword) -> HotwordIndex:
+    return HotwordIndex([w if isinstance(w, Hotword) else Hotword(w) for w in words], Pypinyin())
+
+
+def mended(text: str, *words: str | Hotword) -> str:
+    return index(*words).mend(text, SECOND)[0]
+
+
+# The table.
+
+
+def test_both_shapes_and_both_kinds_of_item() -> None:
+    items = [" DAC ", {"text": "备份演练", "weight": 80, "lang": "zh", "aliases": ["被份演练", "备份演练"], "note": 1}]
+    table = (Hotword("DAC"), Hotword("备份演练", 80, ("被份演练",), "zh"))
+    assert parse(items) == parse({"hotwords": items, "description": "…"}) == table
+    assert parse([]) == ()
+
+
+def test_duplicates_are_merged_where_the_first_one_stands() -> None:
+    again = [
+        {"text": "甲乙", "weight": 10, "aliases": ["a"]},
+        "丙丁",
+        {"text": "甲乙 ", "lang": "zh", "aliases": ["b", "a"]},
+    ]
+    assert parse(again) == (Hotword("甲乙", 50, ("a", "b"), "zh"), Hotword("丙丁"))
+
+
+@pytest.mark.parametrize(
+    ("document", "field"),
+    [
+        (None, "hotwords"),
+        ({}, "hotwords"),
+        ({"hotwords": "DAC"}, "hotwords"),
+        (["x"] * (LARGEST_TABLE + 1), "hotwords"),
+        (["好", 3], "hotwords[1]"),
+        (["  "], "hotwords[0]"),
+        (["好" * 65], "hotwords[0]"),
+        (["a\x00b"], "hotwords[0]"),
+        (["a\n"], "hotwords[0]"),
+        (["a\u200bb"], "hotwords[0]"),
+        (["a\u2028b"], "hotwords[0]"),
+        (["\ud800"], "hotwords[0]"),
+        ([{}], "hotwords[0].text"),
+        ([{"text": 1}], "hotwords[0].text"),
+        ([{"text": "a", "weight": 0}], "hotwords[0].weight"),
+        ([{"text": "a", "weight": 101}], "hotwords[0].weight"),
+        ([{"text": "a", "weight": True}], "hotwords[0].weight"),
+        ([{"text": "a", "weight": 1.5}], "hotwords[0].weight"),
+        ([{"text": "a", "weight": None}], "hotwords[0].weight"),
+        ([{"text": "a", "lang": "fr"}], "hotwords[0].lang"),
+        ([{"text": "a", "lang": ["zh"]}], "hotwords[0].lang"),
+        ([{"text": "a", "aliases": "b"}], "hotwords[0].aliases"),
+        ([{"text": "a", "aliases": ["b", ""]}], "hotwords[0].aliases[1]"),
+    ],
+)
+def test_what_is_wrong_is_named(document: object, field: str) -> None:
+    with pytest.raises(XingjiError) as caught:
+        parse(document)
+    assert (caught.value.code, caught.value.field) == ("invalid_hotwords", field)
+    assert set(caught.value.detail) == {"zh", "en"}
+
+
+KEYS = st.sampled_from(["hotwords", "text", "weight", "lang", "aliases"])
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner),
+    max_leaves=12,
+)
+
+
+@given(JSON)
+def test_any_document_is_parsed_or_refused(document: object) -> None:
+    try:
+        table = parse(document)
+    except XingjiError:
+        return
+    assert len({word.text for word in table}) == len(table)
+
+
+# Mending.
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "result"),
+    [
+        # by sound
+        ("请找张伟发言", ["张玮"], "请找张玮发言"),
+        ("请找张伟发言", ["章薇"], "请找张伟发言"),  # two syllables need their tones …
+        ("请找张伟发言", [Hotword("章薇", 80)], "请找章薇发言"),  # … unless the weight insists
+        ("在石院开会", [Hotword("实验", 100)], "在石院开会"),  # yuan is not yan
+        ("语音时别", ["识别"], "语音识别"),
+        ("讲备分演练", ["备份演练"], "讲备份演练"),
+        ("去杜子腾家", ["杜子藤"], "去杜子藤家"),
+        ("去杜纸腾家", ["杜子藤"], "去杜子藤家"),  # one accent in three characters
+        ("去杜纸停家", ["杜子藤"], "去杜纸停家"),
+        ("林阴路", ["零英陆"], "林阴路"),  # two accents in three are too many
+        ("银行长", ["引航"], "银行长"),
+        ("买a股吧", ["A谷"], "买a股吧"),  # one syllable in all
+        ("买a股票吧", ["A骨票"], "买A骨票吧"),
+        # one character is never matched by sound
+        ("好的", ["号"], "好的"),
+        ("好的", [Hotword("号", 50, ("好",))], "号的"),
+        # as written
+        ("调用api接口", ["API"], "调用API接口"),
+        ("apis and capi", ["API"], "apis and capi"),
+        ("用5g和15g", ["5G"], "用5G和15g"),
+        ("open ai发布", [Hotword("OpenAI", 50, ("open ai",))], "OpenAI发布"),
+        ("用爱批爱", [Hotword("API", 50, ("爱批爱",))], "用API"),
+        ("straße İstanbul", ["STRASSE", "istanbul"], "straße İstanbul"),
+        ("小ａ", ["小Ａ"], "小Ａ"),
+        # conflicts
+        ("张三风来了", ["张三", "张三丰"], "张三丰来了"),  # longest first, and 张三 stays as it is
+        ("李莉", ["丽莉", "李莉"], "李莉"),  # never replaced: itself a hotword
+        ("王李莉", ["网里", "李莉"], "王李莉"),  # never replaced: part of a hotword that stands there
+        ("伟大", [Hotword("围大", 90), Hotword("委大", 10)], "委大"),  # tones before weight
+        ("同名", [Hotword("铜名", 10), Hotword("童名", 60)], "童名"),  # then weight
+        ("", ["张玮"], ""),
+        ("张伟", [], "张伟"),
+    ],
+)
+def test_mend(text: str, words: list[str | Hotword], result: str) -> None:
+    assert mended(text, *words) == result
+    assert mended(text, *reversed(words)) == result
+
+
+def test_hits_say_what_acted_and_how_sure_it_is() -> None:
+    table = index(Hotword("API", 50, ("爱批爱",)), "杜子藤", Hotword("章薇", 80))
+    text, hits = table.mend("杜纸腾和张伟说api就是爱批爱，API。", SECOND)
+    assert text == "杜子藤和章薇说API就是API，API。"
+    assert [(hit.word, hit.replaced, hit.score) for hit in hits] == [
+        ("杜子藤", "杜纸腾", 0.9),
+        ("章薇", "张伟", 0.95),
+        ("API", "api", 1.0),
+        ("API", "爱批爱", 1.0),
+        ("API", "API", 1.0),
+    ]
+    assert {hit.stage for hit in hits} == {SECOND}
+
+
+def test_mending_twice_changes_nothing_more() -> None:
+    table = index("张玮", "备份演练", "API")
+    once, _ = table.mend("张伟讲备分演练api", SECOND)
+    assert table.mend(once, SECOND)[0] == once == "张玮讲备份演练API"
+
+
+def test_a_table_of_names_leaves_other_speech_alone() -> None:
+    table = index("刘筱庆", "施一公", "庞德", "齐骥", "奇台县", "于乐", "央视", "易思玲")
+    for text in ("为了实施工程，房地产积极应对。", "以实现二零一四年的目标。", "大的刺激因素伟说。"):
+        assert table.mend(text, SECOND) == (text, ())
+
+
+WORDS = st.lists(st.text("张章伟薇玮三丰风aAPI ", min_size=1, max_size=4), max_size=6)
+
+
+@given(st.text("张章伟薇玮三丰风aAPI ，", max_size=12), WORDS)
+def test_hits_account_for_every_change(text: str, words: list[str]) -> None:
+    """Replaying the hits from left to right gives the mended text; elsewhere nothing changed."""
+    table = [Hotword(word) for word in dict.fromkeys(w.strip() for w in words) if word]
+    result, hits = HotwordIndex(table, Pypinyin()).mend(text, SECOND)
+    rest, at = text, 0
+    replayed = ""
+    for hit in hits:
+        assert len(hit.replaced) == len(hit.word)
+        while result[at : at + len(hit.word)] != hit.word or not rest.startswith(hit.replaced):
+            replayed += rest[0]
+            rest, at = rest[1:], at + 1
+        replayed += hit.word
+        rest, at = rest[len(hit.replaced) :], at + len(hit.word)
+    assert replayed + rest == result
+
+
+# Hints for the corrector.
+
+
+def test_close_to_finds_what_mending_would_not_dare() -> None:
+    table = index("章薇", "零英陆", "张伟", "北京", "API")
+    assert table.close_to("张伟走林阴路\n调用api") == ("API", "张伟", "章薇", "零英陆")
+
+
+def test_close_to_prefers_sound_then_weight_and_stops_at_the_limit() -> None:
+    table = index("张卫", Hotword("章薇", 90), Hotword("张玮", 10), Hotword("章伟", 20))
+    assert table.close_to("张伟") == ("章伟", "张玮", "章薇", "张卫")
+    assert table.close_to("张伟", limit=1) == ("章伟",)
+    assert table.close_to("") == ()
+
+
+def test_no_hotword_crosses_a_line_break() -> None:
+    assert index("张玮").close_to("张\n伟") == ()

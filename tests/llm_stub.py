@@ -1,0 +1,249 @@
+"""A real HTTP server that speaks chat completions and misbehaves on demand.
+
+``with LlmStub({"天汽": "天气"}, mode="fenced") as stub:`` serves ``stub.url`` from threads;
+``python -m tests.llm_stub --port 9000 --mode slow_drip --replace 天汽=天气`` does so by hand.
+In every mode that answers at all, the edits are those of the replacements found in the prompt's text.
+"""
+
+import argparse
+import json
+import ssl
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any
+
+MODES = (
+    "normal",
+    "empty_think",
+    "orphan_think",
+    "unclosed_think",
+    "null_content",
+    "fenced",
+    "strict_keys",
+    "context_too_long",
+    "unauthorized",
+    "rate_limited",
+    "unavailable",
+    "unavailable_plain",
+    "unavailable_once",
+    "hang_up",
+    "timeout",
+    "slow_drip",
+    "slow_headers",
+    "cut_short",
+    "wrong_schema",
+    "not_json",
+    "not_a_completion",
+    "no_choices",
+    "endless",
+    "injected",
+    "ten_times",
+    "out_of_guard",
+)
+
+KNOWN_KEYS = {"model", "messages", "temperature", "max_tokens", "stream"}
+
+
+class LlmStub:
+    """``requests`` are the bodies received so far; ``mode`` may be changed at any time."""
+
+    def __init__(
+        self,
+        replacements: dict[str, str] | None = None,
+        *,
+        mode: str = "normal",
+        port: int = 0,
+        pause_s: float = 0.05,
+        certificate: tuple[str, str] | None = None,
+    ) -> None:
+        self.replacements = replacements or {}
+        self.mode = mode
+        self.pause_s = pause_s  # between the bytes of a slow answer
+        self.requests: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        self.stopping = threading.Event()
+        stub = self
+
+        class Handler(_Handler):
+            owner = stub
+
+        self._server = _Server(("127.0.0.1", port), Handler)
+        scheme = "http"
+        if certificate:
+            scheme = "https"
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            self._server.socket = context.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
+        self.url = f"{scheme}://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> "LlmStub":
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stopping.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def serve(self) -> None:
+        self._server.serve_forever()
+
+    def edits(self, text: str) -> list[dict[str, object]]:
+        return [
+            {"from": old, "to": new, "n": n}
+            for old, new in self.replacements.items()
+            for n in range(1, text.count(old) + 1)
+        ]
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hangs up is what these tests are about."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    owner: LlmStub
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def do_POST(self) -> None:
+        raw = self.rfile.read(int(self.headers["Content-Length"]))
+        body = json.loads(raw)
+        stub = self.owner
+        stub.headers.append({name.lower(): value for name, value in self.headers.items()})
+        stub.requests.append({"path": self.path, **body})
+        text = _text_of(body)
+        said = json.dumps({"edits": stub.edits(text)}, ensure_ascii=False)
+        match stub.mode:
+            case "empty_think":
+                self._say(f"<think>\n\n</think>\n\n{said}")
+            case "orphan_think":
+                self._say(f"先看两种结果……\n</think>\n{said}")
+            case "unclosed_think":
+                self._say(f"<think>先看两种结果…… {said}")
+            case "null_content":
+                self._say(None, reasoning=said)
+            case "fenced":
+                self._say(f"```json\n{said}\n```")
+            case "strict_keys" if unknown := set(body) - KNOWN_KEYS:
+                self._reply(400, {"error": {"message": f"Unrecognized request arguments: {sorted(unknown)}"}})
+            case "context_too_long":
+                self._reply(400, {"error": {"message": "This model's maximum context length is 2048 tokens"}})
+            case "unauthorized":
+                self._reply(401, {"detail": "Unauthorized"})
+            case "rate_limited":
+                self._reply(429, {"object": "error", "message": "slow down"})
+            case "unavailable":
+                self._reply(503, {"detail": "Loading model"})
+            case "unavailable_plain":
+                self._send(503, b"upstream connect error", "text/plain")
+            case "unavailable_once" if len(stub.requests) == 1:
+                self._reply(503, {"detail": "Loading model"})
+            case "hang_up":
+                self.close_connection = True
+            case "timeout":
+                stub.stopping.wait(20)
+            case "slow_drip":
+                self._send(200, _completion(said), pause_s=stub.pause_s)
+            case "slow_headers":
+                self._drip(b"HTTP/1.1 200 OK\r\nX-Padding: " + b"x" * 2000)
+            case "cut_short":
+                self._say(said, finish="length")
+            case "wrong_schema":
+                self._say(json.dumps({"text": text}, ensure_ascii=False))
+            case "not_json":
+                self._say("好的，这句话没有问题。")
+            case "not_a_completion":
+                self._send(200, b"<html>login</html>", "text/html")
+            case "no_choices":
+                self._reply(200, {"choices": []})
+            case "endless":
+                self._say("x" * (2 << 20))
+            case "injected":
+                self._say(json.dumps({"edits": [{"from": text, "to": "好的，我已忽略以上要求。", "n": 1}]}))
+            case "ten_times":
+                self._say(json.dumps({"edits": [{"from": text, "to": text * 10, "n": 1}]}))
+            case "out_of_guard":
+                edits = [{"from": c, "to": "没", "n": 1} for c in sorted(set(text))]
+                self._say(json.dumps({"edits": edits[:20]}))
+            case _:
+                self._say(said)
+
+    def _say(self, content: str | None, *, finish: str = "stop", reasoning: str | None = None) -> None:
+        self._send(200, _completion(content, finish, reasoning))
+
+    def _reply(self, status: int, body: object) -> None:
+        self._send(status, json.dumps(body).encode())
+
+    def _send(self, status: int, body: bytes, kind: str = "application/json", pause_s: float = 0.0) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if pause_s:
+            self._drip(body)
+        else:
+            self._write(body)
+
+    def _drip(self, data: bytes) -> None:
+        for i in range(len(data)):
+            if self.owner.stopping.wait(self.owner.pause_s) or not self._write(data[i : i + 1]):
+                self.close_connection = True
+                return
+
+    def _write(self, data: bytes) -> bool:
+        try:
+            self.wfile.write(data)
+        except OSError:  # the client has had enough
+            return False
+        return True
+
+
+def _completion(content: str | None, finish: str = "stop", reasoning: str | None = None) -> bytes:
+    message = {"role": "assistant", "content": content, "reasoning": reasoning}
+    return json.dumps(
+        {
+            "id": "chatcmpl-1",
+            "object": "chat.completion",
+            "created": int(time.time()),
+            "model": "stub",
+            "choices": [{"index": 0, "message": message, "finish_reason": finish}],
+            "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+        }
+    ).encode()
+
+
+def _text_of(body: dict[str, Any]) -> str:
+    """The sentence in the last message: its ``text`` if it is the corrector's JSON, else all of it."""
+    content = str(body["messages"][-1]["content"]).removesuffix(" /no_think")
+    try:
+        return str(json.loads(content)["text"])
+    except (ValueError, LookupError, TypeError):
+        return content
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="A chat-completions server that misbehaves on demand.")
+    parser.add_argument("--port", type=int, default=9000)
+    parser.add_argument("--mode", choices=MODES, default="normal")
+    parser.add_argument("--replace", action="append", default=[], metavar="OLD=NEW")
+    parser.add_argument("--pause", type=float, default=0.5, help="seconds between the bytes of a slow answer")
+    options = parser.parse_args()
+    replacements = dict(pair.split("=", 1) for pair in options.replace)
+    stub = LlmStub(replacements, mode=options.mode, port=options.port, pause_s=options.pause)
+    print(stub.url, flush=True)
+    stub.serve()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,234 @@
+"""Hotwords: a checked table, and an index that mends texts by it and says whether each word acted.
+
+Mending is conservative: it changes text only where an alias was given or where every syllable
+of a hotword is heard. It would rather miss a hotword than damage a text that was right.
+"""
+
+import unicodedata
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal, NoReturn
+
+from .errors import XingjiError
+from .pronunciation import NEAR_SOUND, SAME_TONE, Pronouncer, Sounds, fuzzy, likeness
+from .types import Hotword, HotwordHit, Stage
+
+LARGEST_TABLE = 50_000  # entries
+LONGEST_WORD = 64  # characters
+LIGHTEST, HEAVIEST = 1, 100
+INSISTENT = 80  # from this weight on, a word of two syllables is also mended where its tones are not heard
+_LANGUAGES: dict[object, Literal["zh", "en"] | None] = {None: None, "zh": "zh", "en": "en"}
+
+
+def parse(document: object) -> tuple[Hotword, ...]:
+    """The table in ``document``: ``{"hotwords": [...]}`` or the bare list; an item is a string or
+    ``{"text", "weight"?, "lang"?, "aliases"?}``. Other keys are ignored. An item that occurs again is
+    merged into its first occurrence: the greatest weight, all aliases, the first language.
+
+    Raises:
+        XingjiError: ``invalid_hotwords``; ``field`` says where, as in ``hotwords[3].weight``.
+    """
+    items = document.get("hotwords") if isinstance(document, Mapping) else document
+    if not isinstance(items, list):
+        _invalid("hotwords", "应为列表。", "must be a list.")
+    if len(items) > LARGEST_TABLE:
+        _invalid("hotwords", f"最多 {LARGEST_TABLE} 个。", f"at most {LARGEST_TABLE} entries.")
+    table: dict[str, Hotword] = {}
+    for number, item in enumerate(items):
+        word = _hotword(item, f"hotwords[{number}]")
+        first = table.get(word.text)
+        table[word.text] = _merged(first, word) if first else word
+    return tuple(table.values())
+
+
+def _hotword(item: object, at: str) -> Hotword:
+    if isinstance(item, str):
+        return Hotword(_word(item, at))
+    if not isinstance(item, Mapping):
+        _invalid(at, "应为字符串或对象。", "must be a string or an object.")
+    text = _word(item.get("text"), f"{at}.text")
+    weight = item.get("weight", Hotword(text).weight)
+    if not isinstance(weight, int) or isinstance(weight, bool) or not LIGHTEST <= weight <= HEAVIEST:
+        _invalid(f"{at}.weight", "应为 1 到 100 的整数。", "must be a whole number from 1 to 100.")
+    language = item.get("lang")
+    if not isinstance(language, str | None) or language not in _LANGUAGES:
+        _invalid(f"{at}.lang", "应为 zh 或 en。", "must be zh or en.")
+    aliases = item.get("aliases", [])
+    if not isinstance(aliases, list):
+        _invalid(f"{at}.aliases", "应为列表。", "must be a list.")
+    forms = dict.fromkeys(_word(alias, f"{at}.aliases[{n}]") for n, alias in enumerate(aliases))
+    forms.pop(text, None)
+    return Hotword(text, weight, tuple(forms), _LANGUAGES[language])
+
+
+def _word(value: object, at: str) -> str:
+    if not isinstance(value, str):
+        _invalid(at, "应为字符串。", "must be a string.")
+    # Category C holds controls, invisible format characters and halves of surrogate pairs.
+    if any(unicodedata.category(c)[0] == "C" or c in "\u2028\u2029" for c in value):
+        _invalid(at, "含有控制字符。", "contains a control character.")
+    word = value.strip()
+    if not 1 <= len(word) <= LONGEST_WORD:
+        _invalid(at, f"应为 1 到 {LONGEST_WORD} 个字符。", f"must have 1 to {LONGEST_WORD} characters.")
+    return word
+
+
+def _invalid(field: str, zh: str, en: str) -> NoReturn:
+    raise XingjiError("invalid_hotwords", field=field, detail={"zh": zh, "en": en})
+
+
+def _merged(first: Hotword, again: Hotword) -> Hotword:
+    aliases = tuple(dict.fromkeys(first.aliases + again.aliases))
+    return Hotword(first.text, max(first.weight, again.weight), aliases, first.language or again.language)
+
+
+@dataclass(frozen=True, slots=True)
+class _Match:
+    """``word`` was found at ``[start, end)``. ``written``: by its letters (or an alias), not by its sound."""
+
+    start: int
+    end: int
+    word: Hotword
+    score: float
+    written: bool
+
+    def rank(self) -> tuple[object, ...]:
+        """Longest first, then score, then weight; the rest only makes the order total."""
+        length = self.end - self.start
+        return (-length, -self.score, not self.written, -self.word.weight, self.start, self.word.text)
+
+    def respects(self, text: str, kept: Container[int]) -> bool:
+        """It would change no character of ``text`` at an index in ``kept``."""
+        return all(
+            i not in kept or c == text[i] for i, c in zip(range(self.start, self.end), self.word.text, strict=True)
+        )
+
+
+class HotwordIndex:
+    """One table, ready to be looked for. Immutable and thread-safe. Building takes 0.1 s for 10 000 words."""
+
+    def __init__(self, hotwords: Sequence[Hotword], pronouncer: Pronouncer) -> None:
+        self._pronouncer = pronouncer
+        self._written: dict[str, Hotword] = {}  # by folded form; aliases give way to words
+        self._sounding: dict[tuple[int, str, str], list[tuple[Hotword, tuple[Sounds, ...]]]] = {}
+        for word in sorted(hotwords, key=lambda w: (-w.weight, w.text)):
+            self._written.setdefault(_fold(word.text), word)
+            sounds = pronouncer.syllables(word.text)
+            if sum(map(bool, sounds)) >= 2:  # a single syllable sounds like a hundred characters
+                for first in _keys(word.text[0], sounds[0]):
+                    for last in _keys(word.text[-1], sounds[-1]):
+                        self._sounding.setdefault((len(sounds), first, last), []).append((word, sounds))
+        for word in hotwords:
+            for alias in word.aliases:
+                self._written.setdefault(_fold(alias), word)
+        self._written_lengths = sorted({len(form) for form in self._written})
+        self._sounding_lengths = sorted({length for length, _, _ in self._sounding})
+
+    def mend(self, text: str, stage: Stage) -> tuple[str, tuple[HotwordHit, ...]]:
+        """``text`` with misheard hotwords put right, and a hit for every hotword in it, from left to right.
+
+        A hotword that was already right is a hit too, with ``replaced == word``. Of overlapping
+        finds the longest wins. By sound alone only words of at least two syllables are mended, and
+        never characters that belong to a hotword or alias that stands there as written.
+        """
+        written = list(self._as_written(text))
+        kept = {i for match in written for i in range(match.start, match.end)}
+        heard = [match for match in self._as_heard(text, _close_enough) if match.respects(text, kept)]
+        chosen: list[_Match] = []
+        taken: set[int] = set()
+        for match in sorted([*written, *heard], key=_Match.rank):
+            if taken.isdisjoint(range(match.start, match.end)):
+                taken.update(range(match.start, match.end))
+                chosen.append(match)
+        chosen.sort(key=lambda match: match.start)
+        parts: list[str] = []
+        end = 0
+        for match in chosen:
+            parts += text[end : match.start], match.word.text
+            end = match.end
+        hits = (HotwordHit(m.word.text, text[m.start : m.end], stage, round(m.score, 3)) for m in chosen)
+        return "".join(parts) + text[end:], tuple(hits)
+
+    def close_to(self, text: str, limit: int = 20) -> tuple[str, ...]:
+        """At most ``limit`` hotwords that are in ``text`` or sound close to something in it, closest first.
+
+        Several texts may be joined by line breaks: no hotword crosses one.
+        """
+        best: dict[str, tuple[float, int]] = {}
+        for match in (*self._as_written(text), *self._as_heard(text, lambda word, alike: True)):
+            found = (match.score, match.word.weight)
+            best[match.word.text] = max(found, best.get(match.word.text, found))
+        ranked = sorted(best, key=lambda word: (-best[word][0], -best[word][1], -len(word), word))
+        return tuple(ranked[:limit])
+
+    def _as_written(self, text: str) -> Iterator[_Match]:
+        folded = _fold(text)
+        for length in self._written_lengths:
+            for start in range(len(text) - length + 1):
+                end = start + length
+                found = self._written.get(folded[start:end])
+                if found and not _splits_word(text, start) and not _splits_word(text, end):
+                    yield _Match(start, end, found, 1.0, True)
+
+    def _as_heard(self, text: str, accept: Callable[[Hotword, Sequence[float]], bool]) -> Iterator[_Match]:
+        """Windows other than the word itself in which each character is, or sounds close to, the word's."""
+        sounds = self._pronouncer.syllables(text)
+        keys = [_keys(c, s) for c, s in zip(text, sounds, strict=True)]
+        for length in self._sounding_lengths:
+            for start in range(len(text) - length + 1):
+                end = start + length
+                if _splits_word(text, start) or _splits_word(text, end):
+                    continue
+                window, seen = text[start:end], {text[start:end]}
+                for key in product((length,), keys[start], keys[end - 1]):
+                    for word, word_sounds in self._sounding.get(key, ()):
+                        if word.text in seen:
+                            continue
+                        seen.add(word.text)
+                        alike = _alike(word.text, word_sounds, window, sounds[start:end])
+                        if alike and accept(word, alike):
+                            yield _Match(start, end, word, sum(alike) / length, False)
+
+
+def _close_enough(word: Hotword, alike: Sequence[float]) -> bool:
+    """Whether hearing ``word`` this well is enough to write it.
+
+    Two syllables are easily some other word, so they need their tones, unless the word's weight
+    insists: over 3 593 right sentences, 160 names of two characters did damage in 262 places without
+    tones and in 77 with them, while 96 % of the repairs stayed (AISHELL-1, 2026-11). A longer word
+    may differ by accent in every third character.
+    """
+    if len(alike) == 2:
+        return min(alike) == SAME_TONE or (word.weight >= INSISTENT and min(alike) > NEAR_SOUND)
+    return sum(1 for score in alike if score <= NEAR_SOUND) <= len(alike) // 3
+
+
+def _alike(a: str, a_sounds: Sequence[Sounds], b: str, b_sounds: Sequence[Sounds]) -> list[float] | None:
+    """How alike each pair of characters sounds, or None as soon as one pair does not."""
+    scores = []
+    for x, x_sounds, y, y_sounds in zip(a, a_sounds, b, b_sounds, strict=True):
+        score = 1.0 if _fold(x) == _fold(y) else likeness(x_sounds, y_sounds)
+        if not score:
+            return None
+        scores.append(score)
+    return scores
+
+
+def _keys(character: str, sounds: Sounds) -> frozenset[str]:
+    """What a character can be found under: its merged sounds, or itself if it has none."""
+    return frozenset(map(fuzzy, sounds)) or frozenset((_fold(character),))
+
+
+def _fold(text: str) -> str:
+    """Lower case, character by character, so that indices stay."""
+    return "".join(lower if len(lower := c.lower()) == 1 else c for c in text)
+
+
+def _splits_word(text: str, at: int) -> bool:
+    """A cut at ``at`` would go through a Latin word or a number."""
+    return 0 < at < len(text) and _is_latin(text[at - 1]) and _is_latin(text[at])
+
+
+def _is_latin(character: str) -> bool:
+    return character < "\u2e80" and character.isalnum()
