@@ -160,15 +160,23 @@ class Recorder:
         self._changed = threading.Condition()
         self.client = socketio.Client(reconnection=False)
         self.client.on("*", self._take)
-        self.client.connect(url, transports=list(transports), **connect)
+        try:
+            self.client.connect(url, transports=list(transports), **connect)
+        except socketio.exceptions.ConnectionError:
+            self._hang_up()
+            raise
 
     def __enter__(self) -> "Recorder":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.client.disconnect()
-        if self.client.eio.ws is not None:  # left open where the server hung up
-            self.client.eio.ws.close()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        """engineio leaves the socket open where the server ended the connection."""
+        if self.client.eio.ws is not None:
+            self.client.eio.ws.shutdown()
 
     def _take(self, event: str, body: Any = None, *_: Any) -> None:
         with self._changed:

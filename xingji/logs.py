@@ -19,5 +19,6 @@ def configure(level: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(FieldFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for noisy in ("engineio", "socketio", "werkzeug", "httpx", "openai"):
+    # openai and its transport would print whole prompts at DEBUG.
+    for noisy in ("engineio", "socketio", "werkzeug", "openai", "httpx2", "httpcore2"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

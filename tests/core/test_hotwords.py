@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xingji.core.errors import XingjiError
-from xingji.core.hotwords import LARGEST_TABLE, HotwordIndex, parse
+from xingji.core.hotwords import LARGEST_TABLE, HotwordIndex, Layered, parse
 from xingji.core.types import Hotword, Stage
 from xingji.engines.pinyin import Pypinyin
 
@@ -198,3 +198,25 @@ def test_close_to_prefers_sound_then_weight_and_stops_at_the_limit() -> None:
 
 def test_no_hotword_crosses_a_line_break() -> None:
     assert index("张玮").close_to("张\n伟") == ()
+
+
+# A recording's own words over the table.
+
+
+def test_own_words_and_the_table_both_act() -> None:
+    layered = Layered(index("张玮"), index("林滔"))
+    text, hits = layered.mend("请张伟和林涛提交。", SECOND)
+    assert text == "请张玮和林滔提交。"
+    assert [(hit.word, hit.replaced) for hit in hits] == [("张玮", "张伟"), ("林滔", "林涛")]
+    assert layered.close_to("张伟和林涛") == ("张玮", "林滔")
+
+
+def test_the_table_does_not_undo_own_words() -> None:
+    layered = Layered(index("张玮"), index("张伟"))
+    text, hits = layered.mend("请张伟提交。", SECOND)
+    assert text == "请张玮提交。" and [hit.word for hit in hits] == ["张玮"]
+
+
+def test_a_word_in_both_is_one_hit() -> None:
+    _, hits = Layered(index("张玮"), index("张玮", "提交")).mend("请张玮提交。", SECOND)
+    assert [hit.word for hit in hits] == ["张玮", "提交"]

@@ -29,7 +29,7 @@ FORMATS = {  # name: container, codec, rate
 
 def encode(pcm: bytes, container: str, codec: str, rate: int) -> bytes:
     signal = soxr.resample(np.frombuffer(pcm, "<i2").astype(np.float32) / 32768, RATE, rate)
-    return encode_signal(signal, rate, container, codec)
+    return encode_signal(signal, rate, container, codec, {"b": "64000"})
 
 
 def upload(server: Server, data: bytes, name: str = "录音.bin", **form: str) -> Any:

@@ -191,6 +191,26 @@ class HotwordIndex:
                             yield _Match(start, end, word, sum(alike) / length, False)
 
 
+class Layered:
+    """A recording's own words over the server's table, which is large and shared and not built anew for them."""
+
+    def __init__(self, own: HotwordIndex, table: HotwordIndex) -> None:
+        self._own, self._table = own, table
+
+    def mend(self, text: str, stage: Stage) -> tuple[str, tuple[HotwordHit, ...]]:
+        """As by one index, except that the table changes nothing where it would undo one of the own words."""
+        mended, hits = self._own.mend(text, stage)
+        further, more = self._table.mend(mended, stage)
+        own = [hit.word for hit in hits]
+        if any(further.count(word) < mended.count(word) for word in own):
+            return mended, hits
+        return further, (*hits, *(hit for hit in more if hit.word not in own))
+
+    def close_to(self, text: str, limit: int = 20) -> tuple[str, ...]:
+        found = dict.fromkeys((*self._own.close_to(text, limit), *self._table.close_to(text, limit)))
+        return tuple(found)[:limit]
+
+
 def _close_enough(word: Hotword, alike: Sequence[float]) -> bool:
     """Whether hearing ``word`` this well is enough to write it.
 

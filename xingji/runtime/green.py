@@ -4,9 +4,13 @@ Everything else uses ``threading``, ``queue``, ``socket`` and ``time``; after ``
 Leaving eventlet means leaving this file.
 """
 
+import sys
 import warnings
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 def patch() -> None:
@@ -23,6 +27,15 @@ def patch() -> None:
     RFC6455WebSocket._apply_mask = staticmethod(unmask)
     # PCM hardly compresses, and deflating it costs the loop more than sending it.
     WebSocketWSGI._negotiate_permessage_deflate = lambda self, extensions: None
+
+
+def offload(work: Callable[..., T], *arguments: Any) -> T:
+    """``work(*arguments)`` on a real thread, so that the socket loop goes on meanwhile; waits for the result."""
+    if "eventlet" not in sys.modules:
+        return work(*arguments)
+    from eventlet import tpool
+
+    return tpool.execute(work, *arguments)  # type: ignore[no-any-return]
 
 
 def unmask(data: bytes, mask: Any, length: int | None = None, offset: int = 0) -> bytes:

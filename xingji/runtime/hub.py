@@ -14,14 +14,15 @@ from dataclasses import dataclass, replace
 
 from ..audio import FORMATS
 from ..core.errors import XingjiError
-from ..core.hotwords import HotwordIndex
-from ..core.messages import Completed, Configure, Correct, Job, Profile, Result
+from ..core.hotwords import HotwordIndex, Layered
+from ..core.messages import Completed, Configure, Correct, Hotwords, Job, Profile, Result
 from ..core.pronunciation import Pronouncer
 from ..core.session import Session
 from ..core.types import Hotword
 from ..wire import Open, Wishes
 from .correcting import Corrections
 from .driver import Clocks, Driver, Moment, Told
+from .green import offload
 from .pool import Pool
 
 log = logging.getLogger(__name__)
@@ -72,7 +73,6 @@ class Hub:
         self._lock = threading.Lock()
         self._live: dict[int, tuple[Driver, Wishes]] = {}
         self._results: dict[str, tuple[float, Completed | None]] = {}
-        self._words: tuple[Hotword, ...] = ()
         self._hotwords = HotwordIndex((), pronouncer)
         self._closing = False
 
@@ -91,14 +91,14 @@ class Hub:
 
     def open(self, wishes: Wishes, tell: Callable[[Told, Moment], None]) -> Driver:
         """Start a recording's thread. Raises XingjiError: not_ready, busy."""
-        if not self._pool.ready and not self._pool.wait(0.0):
+        if not self._pool.ready:
             raise XingjiError("not_ready", detail={"retry_after_ms": 1000})
-        profile = self._profile(wishes)
         with self._lock:
             if self._closing or len(self._live) >= self._limits.sessions:
                 raise XingjiError("busy", detail={"retry_after_ms": 5000})
             stream = next(self._streams)
-            driver = Driver(stream, Session(profile, self._pronouncer), self, tell, self._clocks)
+            session = Session(self._profile(wishes), self._pronouncer)
+            driver = Driver(stream, session, self, tell, self._clocks)
             self._live[stream] = (driver, wishes)
         threading.Thread(target=self._run, args=(stream, driver), name=f"recording-{stream}", daemon=True).start()
         return driver
@@ -136,7 +136,7 @@ class Hub:
 
     def use_hotwords(self, words: tuple[Hotword, ...]) -> None:
         """From now on sentences that start use this table."""
-        self._words, self._hotwords = words, HotwordIndex(words, self._pronouncer)
+        self._hotwords = offload(HotwordIndex, words, self._pronouncer)
         with self._lock:
             for stream, (driver, wishes) in list(self._live.items()):
                 self._reconfigure(stream, driver, wishes)
@@ -151,15 +151,14 @@ class Hub:
         self._live[stream] = (driver, wishes)
         driver.put(Configure(self._profile(wishes)))
 
-    def _index(self, own: tuple[Hotword, ...]) -> HotwordIndex:
-        if not own:
-            return self._hotwords
-        return HotwordIndex((*own, *self._words), self._pronouncer)
+    def _index(self, own: tuple[Hotword, ...]) -> Hotwords:
+        return Layered(HotwordIndex(own, self._pronouncer), self._hotwords) if own else self._hotwords
 
     # -- results ------------------------------------------------------------------------
 
     def expect(self, recording_id: str) -> None:
-        self._results[recording_id] = (float("inf"), None)
+        with self._lock:
+            self._results[recording_id] = (float("inf"), None)
 
     def keep(self, recording_id: str, result: Completed | None) -> None:
         """Hold a final result for clients that lost their connection; None where a defect ended the recording."""
@@ -180,7 +179,8 @@ class Hub:
         return result
 
     def forget(self, recording_id: str) -> None:
-        self._results.pop(recording_id, None)
+        with self._lock:
+            self._results.pop(recording_id, None)
 
     # -- the end -------------------------------------------------------------------------
 
