@@ -14,9 +14,6 @@ settled text independent of packet size and timing:
 """
 
 from collections import deque
-from dataclasses import dataclass, field
-
-import numpy as np
 
 from .agreement import review
 from .messages import (
@@ -38,7 +35,6 @@ from .messages import (
     NoSpeech,
     Profile,
     Result,
-    SentenceDropped,
     SentenceReadings,
     SentenceRevised,
     SentenceSettled,
@@ -48,10 +44,11 @@ from .messages import (
     Transcribe,
 )
 from .pronunciation import Pronouncer
+from .segment import Segment
 from .tape import Tape
-from .types import SAMPLE_RATE, HotwordHit, Hypothesis, RejectedEdit, Samples, Sentence, Span, Stage
+from .types import SAMPLE_RATE, HotwordHit, Hypothesis, Sentence, Span, Stage
 
-PREROLL = 2 * SAMPLE_RATE  # what a restarted detector hears again when nobody was speaking
+PREROLL = 2 * SAMPLE_RATE  # a detector may place an onset this far back, and a restarted one hears it again
 STEPS = 25  # hops (or chunks) that one job may carry: long enough to catch up, short enough to be fair
 AT_ONCE = 4  # second passes (or corrections) under way per recording
 RETRIES = 3  # times that one stream is given again from its start before it counts as lost
@@ -61,33 +58,9 @@ class ProtocolError(Exception):
     """A command after Stop. Whoever drives the session must not let it come to this."""
 
 
-@dataclass(slots=True)
-class _Segment:
-    id: int
-    start: int
-    profile: Profile
-    owed: set[Stage]
-    end: int | None = None  # None while speech goes on
-    decided: int | None = None  # where the endpoint was decided; the decoder goes on to here
-    decoded: int = 0  # samples already given to the streaming recogniser
-    shown: int = 0  # samples whose streaming text the client has seen; a replay stays silent up to here
-    replays: int = 0
-    asked: set[Stage] = field(default_factory=set)
-    readings: dict[Stage, Hypothesis] = field(default_factory=dict)
-    lost: dict[Stage, str] = field(default_factory=dict)
-    rejected: tuple[RejectedEdit, ...] = ()
-    silent: bool = False  # the second pass says that nobody spoke here
-    revision: int = 0
-    told: tuple[Stage, str] = (Stage.PARTIAL, "")  # the last revision sent
-
-    @property
-    def best(self) -> Stage:
-        return max(self.readings, default=Stage.PARTIAL)
-
-
 class Session:
     def __init__(self, profile: Profile, pronouncer: Pronouncer) -> None:
-        self._profile = profile
+        self._profiles = deque([(0, profile)])  # with the sample from which each one counts
         self._pronouncer = pronouncer
         self._hop, self._chunk, self._longest = profile.hop, profile.chunk, profile.longest
         self.stopped = self.completed = False
@@ -97,11 +70,12 @@ class Session:
         self._heard = 0  # samples the detector has been given
         self._judged = 0  # samples the detector has answered for; never falls
         self._fresh = True  # the next Detect begins with a new state
+        self._deaf_since: int | None = None  # where the detector's state began, while it has heard no onset
         self._restarts = 0
         self._detecting: Detect | None = None
         self._decoding: Decode | None = None
-        self._last_end = 0  # end of the newest closed segment
-        self._live: dict[int, _Segment] = {}  # in order of their ids
+        self._floor = 0  # no sentence can begin before this any more; never falls
+        self._live: dict[int, Segment] = {}  # in order of their ids
         self._next_id = 0
         self._settled: dict[int, tuple[Sentence, SentenceReadings]] = {}
         self._out: list[Effect] = []
@@ -118,11 +92,11 @@ class Session:
             case Commit():
                 self._flushes.append(self._tape.end)
             case Configure(profile):
-                self._profile = profile
+                self._profiles.append((self._tape.end, profile))
             case Stop():
                 self.stopped = True
                 self._flushes.append(self._tape.end)
-            case Hurry():
+            case Hurry():  # pragma: no branch
                 self._hurried = True
                 for segment in list(self._live.values()):
                     self._miss(segment, Stage.CORRECTED, "timeout")
@@ -142,7 +116,7 @@ class Session:
                 if segment := self._live.get(job.segment):
                     segment.asked.discard(Stage.SECOND_PASS)
                     self._resolve_transcribe(segment, result)
-            case Correct():
+            case Correct():  # pragma: no branch
                 if segment := self._live.get(job.segment):
                     segment.asked.discard(Stage.CORRECTED)
                     self._resolve_correct(segment, job, result)
@@ -160,8 +134,8 @@ class Session:
 
     @property
     def done(self) -> int:
-        """Everything before this sample is settled or known to be silence."""
-        return min([self._judged, *(s.start for s in self._live.values())])
+        """Everything before this sample is settled or known to be silence; never falls."""
+        return min([self._floor, *(s.start for s in self._live.values())])
 
     @property
     def backlog(self) -> int:
@@ -191,69 +165,95 @@ class Session:
         if isinstance(result, Forgotten) and self._restarts < RETRIES:
             self._restarts += 1
             opened = self._open()
-            self._heard = opened.start if opened else max(self._last_end, self._judged - PREROLL, self._tape.start)
+            self._heard = opened.start if opened else self._floor
             self._fresh = True
             if job.flush:
                 self._flushes.appendleft(end)
             return
         if isinstance(result, tuple):
-            edges = deque(result)
             self._restarts = 0
+            if job.first:
+                self._deaf_since = job.offset
+            edges = deque(result)
         else:
-            # A lost detector fails open: better to transcribe silence than to lose speech.
-            edges = deque((Edge("onset", job.offset, end),))
-            self._fresh = True
-        # Hop by hop, so that cutting long speech does not depend on how many hops one job carries.
-        step = job.offset
-        while step < end:
-            step = min(step + self._hop, end)
+            # A lost detector fails open, and from where it may have begun to hear something: better
+            # to transcribe silence than to lose speech.
+            self._fresh, self._deaf_since = True, None
+            edges = deque([Edge("onset", self._floor, job.offset)])
+        # Hop by hop, so that nothing depends on how many hops one job carries.
+        for start in range(job.offset, end, self._hop):
+            # Before the hop: a flush that ends here may come with its hop or after it.
+            self._cut_long_speech()
+            step = min(start + self._hop, end)
             self._judged = max(self._judged, step)
+            if self._open() is None:
+                self._floor = max(self._floor, step - PREROLL)
             while edges and edges[0].decided <= step:
                 self._cross(edges.popleft())
-            self._cut_long_speech()
+            self._close_unheard_speech(step)
         for edge in edges:
             self._cross(edge)
         if job.flush:
-            self._fresh = True
-            if opened := self._open():
-                self._close(opened, end, end)
+            self._flushed(end)
 
-    def _open(self) -> _Segment | None:
+    def _flushed(self, at: int) -> None:
+        """Nothing that begins before ``at`` goes on after it."""
+        self._fresh = True
+        if opened := self._open():
+            self._close(opened, at, at)
+        self._floor = at
+
+    def _open(self) -> Segment | None:
         """The segment that is being spoken; it is always the newest."""
         return next((s for s in reversed(self._live.values()) if s.end is None), None)
 
     def _cross(self, edge: Edge) -> None:
         opened = self._open()
-        if edge.kind == "onset" and opened is None:
-            self._begin(min(max(edge.at, self._last_end), self._judged))
-        elif edge.kind == "endpoint" and opened is not None:
+        if edge.kind == "onset":
+            self._deaf_since = None
+            if opened is None:
+                self._begin(min(max(edge.at, self._floor), self._judged))
+        elif opened is not None:
             self._close(opened, min(max(edge.at, opened.start), self._judged), self._judged)
 
     def _begin(self, start: int) -> None:
-        profile = self._profile
+        profile = self._profile(start)
         wanted = {
             Stage.STREAMED: profile.stream,
             Stage.SECOND_PASS: profile.second_pass,
             Stage.CORRECTED: profile.correct,
         }
-        segment = _Segment(self._next_id, start, profile, {stage for stage, on in wanted.items() if on})
+        segment = Segment(self._next_id, start, profile, {stage for stage, on in wanted.items() if on})
         self._next_id += 1
         self._live[segment.id] = segment
         self._out.append(SpeechStarted(segment.id, start))
         if self._hurried:
             self._miss(segment, Stage.CORRECTED, "timeout")
 
-    def _close(self, segment: _Segment, end: int, decided: int) -> None:
+    def _profile(self, at: int) -> Profile:
+        """What the client wanted when it sent this sample."""
+        return next(profile for since, profile in reversed(self._profiles) if since <= at)
+
+    def _close(self, segment: Segment, end: int, decided: int) -> None:
         segment.end, segment.decided = end, decided
-        self._last_end = end
+        self._floor = end
         self._out.append(SpeechEnded(segment.id, Span(segment.start, end)))
+        if end == segment.start:
+            segment.silence()  # as after a cut behind the last word
         self._settle(segment)
+
+    def _close_unheard_speech(self, step: int) -> None:
+        """End speech in which the detector began anew and has heard none since."""
+        opened, since = self._open(), self._deaf_since
+        if opened is not None and since is not None and step - since >= PREROLL:
+            self._close(opened, self._judged, self._judged)
 
     def _cut_long_speech(self) -> None:
         opened = self._open()
         if opened is None or self._judged - opened.start < self._longest:
             return
-        cut = self._quietest(opened.start + self._longest - self._hold_back, opened.start + self._longest)
+        latest = opened.start + self._longest
+        cut = self._tape.quietest(latest - self._hold_back, latest)
         self._close(opened, cut, cut)
         self._begin(cut)
 
@@ -262,19 +262,9 @@ class Session:
         """Where long speech may be cut: the decoder stays out until the cut is known."""
         return min(2 * SAMPLE_RATE, self._longest // 4)
 
-    def _quietest(self, start: int, end: int) -> int:
-        """Middle of the quietest 100 ms in ``[start, end)``, on a 10 ms grid."""
-        window, step = SAMPLE_RATE // 10, SAMPLE_RATE // 100
-        power = np.square(self._tape.cut(start, end).astype(np.int64))
-        total = np.concatenate([[0], np.cumsum(power)])
-        if len(power) <= window:
-            return start + len(power) // 2
-        energy = total[window::step] - total[:-window:step]
-        return start + int(np.argmin(energy)) * step + window // 2
-
     # -- the recognisers' answers ---------------------------------------------------
 
-    def _resolve_decode(self, segment: _Segment, job: Decode, result: Result) -> None:
+    def _resolve_decode(self, segment: Segment, job: Decode, result: Result) -> None:
         end = job.offset + len(job.samples)
         match result:
             case Forgotten() if segment.replays < RETRIES:
@@ -282,7 +272,6 @@ class Session:
                 segment.decoded = 0
             case Hypothesis():
                 if job.last:
-                    segment.owed.discard(Stage.STREAMED)
                     self._read(segment, Stage.STREAMED, result)
                 elif end > segment.shown:
                     segment.shown = end
@@ -290,79 +279,52 @@ class Session:
             case _:
                 self._miss(segment, Stage.STREAMED, _reason(result))
 
-    def _resolve_transcribe(self, segment: _Segment, result: Result) -> None:
+    def _resolve_transcribe(self, segment: Segment, result: Result) -> None:
         match result:
             case NoSpeech():
-                segment.silent = True
-                segment.owed.clear()
+                segment.silence()
                 self._settle(segment)
             case Hypothesis(text) if text:
-                segment.owed.discard(Stage.SECOND_PASS)
                 self._read(segment, Stage.SECOND_PASS, self._mend(segment, result))
             case Hypothesis():
                 self._miss(segment, Stage.SECOND_PASS, "empty")
             case _:
                 self._miss(segment, Stage.SECOND_PASS, _reason(result))
 
-    def _mend(self, segment: _Segment, heard: Hypothesis) -> Hypothesis:
+    def _mend(self, segment: Segment, heard: Hypothesis) -> Hypothesis:
         """Put hotwords where the second pass wrote something that sounds the same."""
         if segment.profile.hotwords is None:
             return heard
         text, hits = segment.profile.hotwords.mend(heard.text, Stage.SECOND_PASS)
         return Hypothesis(text, heard.bare, heard.stable, heard.language, heard.words, hits)
 
-    def _resolve_correct(self, segment: _Segment, job: Correct, result: Result) -> None:
-        if not isinstance(result, Edits) or Stage.CORRECTED not in segment.owed:
+    def _resolve_correct(self, segment: Segment, job: Correct, result: Result) -> None:
+        if not isinstance(result, Edits):
             self._miss(segment, Stage.CORRECTED, _reason(result))
             return
         base = segment.readings[segment.best]
         verdict = review(base.text, job.readings, result.edits, job.hotwords, self._pronouncer)
         segment.rejected = verdict.rejected
-        segment.owed.discard(Stage.CORRECTED)
         hits = base.hotword_hits + _hotwords_put_in(base.text, verdict.text, job.hotwords)
         self._read(segment, Stage.CORRECTED, Hypothesis(verdict.text, language=base.language, hotword_hits=hits))
 
-    def _miss(self, segment: _Segment, stage: Stage, reason: str) -> None:
-        """This pass will give nothing; what is there already stands."""
-        if stage in segment.owed:
-            segment.owed.discard(stage)
-            segment.lost[stage] = reason
-            self._settle(segment)
-
-    def _read(self, segment: _Segment, stage: Stage, reading: Hypothesis) -> None:
-        # A late reading of a lower stage is kept as a reading but never shown.
-        shows = stage >= segment.best
-        segment.readings[stage] = reading
-        if shows and (stage, reading.text) != segment.told and (reading.text or segment.told[1]):
-            segment.told = (stage, reading.text)
-            segment.revision += 1
-            self._out.append(SentenceRevised(self._sentence(segment)))
+    def _read(self, segment: Segment, stage: Stage, reading: Hypothesis) -> None:
+        if segment.read(stage, reading):
+            self._out.append(SentenceRevised(segment.sentence()))
         self._settle(segment)
 
-    def _settle(self, segment: _Segment) -> None:
-        if segment.end is None or segment.owed or segment.id not in self._live:
+    def _miss(self, segment: Segment, stage: Stage, reason: str) -> None:
+        segment.miss(stage, reason)
+        self._settle(segment)
+
+    def _settle(self, segment: Segment) -> None:
+        if not segment.settled:
             return
         del self._live[segment.id]
-        sentence = self._sentence(segment)
-        answered = Stage.STREAMED not in segment.lost and segment.lost.get(Stage.SECOND_PASS, "empty") == "empty"
-        if segment.silent or (answered and not sentence.text):  # everybody who was asked heard nothing
-            self._out.append(SentenceDropped(segment.id, Span(segment.start, segment.end)))
-            return
-        readings = SentenceReadings(
-            {stage: reading.text for stage, reading in sorted(segment.readings.items())},
-            segment.rejected,
-            tuple(sorted(segment.lost.items())),
-        )
-        self._settled[segment.id] = (sentence, readings)
-        self._out.append(SentenceSettled(sentence))
-
-    def _sentence(self, segment: _Segment) -> Sentence:
-        reading = segment.readings.get(segment.best, Hypothesis(""))
-        return Sentence(
-            segment.id, segment.start, segment.end, segment.best, segment.revision,
-            reading.text, reading.stable, reading.language, reading.words, reading.hotword_hits,
-            tuple(sorted(segment.lost)),
-        )  # fmt: skip
+        ending = segment.ending()
+        if isinstance(ending, SentenceSettled):
+            self._settled[segment.id] = (ending.sentence, segment.provenance())
+        self._out.append(ending)
 
     # -- what has become possible -----------------------------------------------------
 
@@ -380,19 +342,20 @@ class Session:
 
     def _pump_detector(self) -> None:
         while self._detecting is None:
-            flush_at = self._flushes[0] if self._flushes else None
-            waiting = (self._tape.end if flush_at is None else flush_at) - self._heard
-            flush = flush_at is not None and waiting <= STEPS * self._hop
+            end = self._flushes[0] if self._flushes else self._tape.end
+            waiting = end - self._heard
+            flush = bool(self._flushes) and waiting <= STEPS * self._hop
             if flush:
                 self._flushes.popleft()
                 if waiting == 0 and self._fresh:
-                    continue  # nothing was said since the last flush
+                    self._flushed(end)  # no state of the detector knows more about it
+                    continue
             else:
                 waiting = min(waiting // self._hop, STEPS) * self._hop
                 if waiting == 0:
                     return
             samples = self._tape.cut(self._heard, self._heard + waiting)
-            silence = self._profile.end_silence
+            silence = self._profile(self._heard).end_silence
             self._detecting = Detect(samples, self._heard, self._fresh, flush, silence, self._hop)
             self._heard += waiting
             self._fresh = False
@@ -438,24 +401,25 @@ class Session:
         for segment in list(self._live.values()):
             if segment.end is None or segment.owed != {stage} or segment.asked or under_way >= AT_ONCE:
                 continue
-            if not segment.readings.get(segment.best, Hypothesis("")).text:
+            # A partial reading stops somewhere in the sentence: to a corrector its end would look deleted.
+            readings = {s: r.text for s, r in segment.readings.items() if r.text and s > Stage.PARTIAL}
+            if not readings:
                 self._miss(segment, stage, "empty")
                 continue
             segment.asked.add(stage)
             under_way += 1
-            readings = {s: r.text for s, r in segment.readings.items() if r.text}
             hotwords = segment.profile.hotwords
-            close = hotwords.close_to(readings[segment.best]) if hotwords else ()
+            close = hotwords.close_to("\n".join(readings.values())) if hotwords else ()
             self._out.append(Correct(segment.id, readings, self._context(segment), close))
 
-    def _context(self, segment: _Segment) -> tuple[str, ...]:
+    def _context(self, segment: Segment) -> tuple[str, ...]:
         """Text of the sentences just before this one, oldest first."""
         texts: list[str] = []
         for id in range(segment.id - 1, max(-1, segment.id - 1 - 3 * segment.profile.context), -1):
             if len(texts) == segment.profile.context:
                 break
             if earlier := self._live.get(id):
-                text = earlier.readings.get(earlier.best, Hypothesis("")).text
+                text = earlier.text
             else:
                 text = self._settled[id][0].text if id in self._settled else ""
             if text:
@@ -463,12 +427,14 @@ class Session:
         return tuple(reversed(texts))
 
     def _forget(self) -> None:
-        needed = [self._heard, self._judged - PREROLL]
+        needed = [self._floor]
         for segment in self._live.values():
             wanted = Stage.STREAMED in segment.owed or Stage.SECOND_PASS in segment.owed - segment.asked
             if segment.end is None or wanted:
                 needed.append(segment.start)
         self._tape.forget(min(needed))
+        while len(self._profiles) > 1 and self._profiles[1][0] <= self._tape.start:
+            self._profiles.popleft()
 
     def _summary(self) -> Completed:
         kept = [self._settled[id] for id in sorted(self._settled)]
@@ -505,4 +471,4 @@ def _hotwords_put_in(before: str, after: str, hotwords: tuple[str, ...]) -> tupl
     )
 
 
-__all__ = ["PREROLL", "ProtocolError", "Samples", "Session"]
+__all__ = ["PREROLL", "ProtocolError", "Session"]

@@ -6,7 +6,7 @@ at a time costs no more than one that sends seconds.
 
 import numpy as np
 
-from .types import Samples
+from .types import SAMPLE_RATE, Samples
 
 
 class Tape:
@@ -35,6 +35,16 @@ class Tape:
         if not self.start <= start <= end <= self.end:
             raise IndexError(f"[{start}, {end}) is not within the tape [{self.start}, {self.end})")
         return self._buffer[start - self._origin : end - self._origin].copy()
+
+    def quietest(self, start: int, end: int) -> int:
+        """Middle of the quietest 100 ms in ``[start, end)``, on a 10 ms grid."""
+        window, step = SAMPLE_RATE // 10, SAMPLE_RATE // 100
+        power = np.square(self.cut(start, end).astype(np.int64))
+        total = np.concatenate([[0], np.cumsum(power)])
+        if len(power) <= window:
+            return start + len(power) // 2
+        energy = total[window::step] - total[:-window:step]
+        return start + int(np.argmin(energy)) * step + window // 2
 
     def forget(self, before: int) -> None:
         self.start = max(self.start, min(before, self.end))

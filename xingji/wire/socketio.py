@@ -339,7 +339,8 @@ def final_result(
         "sensevoice": join(r.readings.get(Stage.SECOND_PASS, "") for _, r in told),
         "llm_merged": "".join(best),
     }
-    lost = {stage for r in readings for stage, _ in r.lost}  # also of sentences that were left without text
+    # Also of sentences that were left without text; a recogniser that heard no words is no failure.
+    lost = {stage for r in readings for stage, reason in r.lost if reason != "empty"}
     error = None
     if failed:
         error = XingjiError("internal")

@@ -1,0 +1,503 @@
+"""The session's rules one by one, each on the smallest recording that shows it."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.core.recording import PLAIN, PROFILE, Faults, Recording, lossy, outcome, record
+from tests.core.world import LETTERS, TICK, Detector, Table, letters, say, written
+from xingji.core.messages import (
+    Audio,
+    Commit,
+    Configure,
+    Correct,
+    Decode,
+    Detect,
+    Edge,
+    Edits,
+    Forgotten,
+    Hurry,
+    Job,
+    Lost,
+    NoSpeech,
+    Profile,
+    Result,
+    SentenceDropped,
+    SentenceRevised,
+    SentenceSettled,
+    SpeechEnded,
+    SpeechStarted,
+    Stop,
+    Transcribe,
+)
+from xingji.core.session import PREROLL, RETRIES, STEPS, ProtocolError
+from xingji.core.types import SAMPLE_RATE, Edit, Hypothesis, RejectedEdit, Span, Stage
+
+STREAM_ONLY = replace(PLAIN, second_pass=False)
+HOP = PROFILE.hop
+
+
+def when(kind: type, result: Result) -> Faults:
+    return lambda job: result if isinstance(job, kind) else None
+
+
+def stages(recording: Recording, id: int = 0) -> list[tuple[Stage, str]]:
+    return [(e.sentence.stage, e.sentence.text) for e in recording.of(SentenceRevised) if e.sentence.id == id]
+
+
+# -- commands ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [Audio(say("a")), Commit(), Configure(PLAIN), Stop()])
+def test_nothing_but_hurry_after_stop(command: Audio | Commit | Configure | Stop) -> None:
+    recording = record(say("ab"))
+    with pytest.raises(ProtocolError):
+        recording.handle(command)
+    recording.handle(Hurry())
+
+
+def test_stop_without_audio_completes_at_once() -> None:
+    recording = Recording()
+    recording.handle(Commit())
+    recording.handle(Stop())
+    assert recording.completed.length == 0 and recording.asked == []
+
+
+def test_commit_ends_the_sentence_where_the_audio_ends() -> None:
+    recording = Recording(PLAIN)
+    recording.feed(say("abc"), commands=[(2 * TICK, Commit()), (2 * TICK, Commit()), (3 * TICK, Commit())])
+    recording.finish()
+    assert [letters(s.text) for s in recording.completed.sentences] == ["ab", "c"]
+    assert [event.span for event in recording.of(SpeechEnded)] == [Span(0, 2 * TICK), Span(2 * TICK, 3 * TICK)]
+
+
+def test_after_a_commit_the_grid_begins_anew() -> None:
+    recording = Recording(PLAIN)
+    audio = say("     abc")
+    recording.handle_audio(audio[:5_000])
+    recording.handle(Commit())
+    recording.handle_audio(audio[5_000:])
+    recording.finish()
+    detects = [(job.offset, job.first, job.flush) for job in recording.asked if isinstance(job, Detect)]
+    assert detects == [(0, True, False), (HOP, False, True), (5_000, True, True)]
+
+
+# -- passes ----------------------------------------------------------------------------
+
+
+def test_a_sentence_rises_through_the_stages() -> None:
+    recording = record(say("cabdefghij"), frames=range(0, 20_000, HOP))
+    assert [stage for stage, _ in dict(stages(recording)).items()] == list(Stage)
+    (sentence,), (readings,) = recording.completed.sentences, recording.completed.readings
+    assert sentence.text == readings.readings[Stage.CORRECTED] and sentence.missing == ()
+    assert list(readings.readings) == [Stage.STREAMED, Stage.SECOND_PASS, Stage.CORRECTED]
+
+
+@pytest.mark.parametrize(
+    ("profile", "kind"),
+    [
+        (replace(PROFILE, stream=False), Decode),
+        (replace(PROFILE, second_pass=False), Transcribe),
+        (replace(PROFILE, correct=False), Correct),
+    ],
+)
+def test_a_pass_that_nobody_wants_is_not_asked(profile: Profile, kind: type[Job]) -> None:
+    recording = record(say("ab"), profile)
+    assert {type(job) for job in recording.asked} == {Detect, Decode, Transcribe, Correct} - {kind}
+    assert recording.completed.sentences[0].missing == ()
+
+
+def test_a_late_reading_of_a_lower_stage_is_kept_and_not_shown() -> None:
+    recording = Recording(PLAIN)
+    recording.handle_audio(say("ab"))
+    recording.handle(Stop())
+    recording.answer_all(but=Decode)
+    assert stages(recording) == [(Stage.SECOND_PASS, "市义。")]
+    recording.answer_all()
+    assert stages(recording) == [(Stage.SECOND_PASS, "市义。")]
+    assert recording.completed.readings[0].readings == {Stage.STREAMED: "是意。", Stage.SECOND_PASS: "市义。"}
+
+
+def test_no_speech_drops_the_sentence_even_while_it_is_decoded() -> None:
+    recording = Recording(PLAIN)
+    recording.feed(say("#     "))
+    recording.answer_all(but=Decode)
+    assert recording.of(SentenceDropped) == [SentenceDropped(0, Span(0, 2 * TICK))]
+    recording.feed(say("ab"))
+    recording.finish()
+    assert [(s.id, s.text) for s in recording.completed.sentences] == [(1, "市义。")]
+    assert stages(recording) == []
+
+
+def test_a_lost_second_pass_leaves_the_streamed_text_and_says_so() -> None:
+    recording = record(say("ab"), faults=when(Transcribe, Lost("engine_failed")))
+    (sentence,), (readings,) = recording.completed.sentences, recording.completed.readings
+    assert sentence.text == "是意。" and sentence.missing == (Stage.SECOND_PASS,)
+    assert readings.lost == ((Stage.SECOND_PASS, "engine_failed"),)
+
+
+def test_an_empty_second_pass_is_missing_where_something_was_streamed() -> None:
+    (sentence,) = record(say("ab"), PLAIN, faults=when(Transcribe, Hypothesis(""))).completed.sentences
+    assert (sentence.text, sentence.missing) == ("是意。", (Stage.SECOND_PASS,))
+
+
+def test_what_every_recogniser_heard_as_nothing_is_no_sentence() -> None:
+    recording = record(say("~~"))
+    assert recording.completed.non_speech == (Span(0, 2 * TICK),) and not recording.completed.sentences
+    assert Correct not in map(type, recording.asked)
+
+
+def test_what_no_recogniser_answered_is_a_sentence_without_text() -> None:
+    (sentence,) = record(say("ab"), faults=lossy(0, Decode, Transcribe, share=1)).completed.sentences
+    assert (sentence.text, sentence.revision) == ("", 0)
+    assert sentence.missing == (Stage.STREAMED, Stage.SECOND_PASS, Stage.CORRECTED)
+
+
+def test_a_decoder_lost_in_mid_sentence_leaves_its_beginning() -> None:
+    recording = Recording(STREAM_ONLY, faults=lambda job: Lost("x") if isinstance(job, Decode) and job.offset else None)
+    recording.feed(say("abcdefghij"), frames=range(0, 20_000, HOP))
+    recording.finish()
+    (sentence,) = recording.completed.sentences
+    assert (sentence.stage, letters(sentence.text)) == (Stage.PARTIAL, "abcdef")
+
+
+@pytest.mark.parametrize(
+    ("kind", "result"),
+    [
+        (Detect, NoSpeech()),
+        (Decode, NoSpeech()),
+        (Transcribe, ()),
+        (Correct, Hypothesis("x")),
+        (Transcribe, Forgotten()),
+    ],
+)
+def test_an_answer_of_the_wrong_kind_is_a_lost_one(kind: type[Job], result: Result) -> None:
+    recording = record(say("ab"), faults=when(kind, result))
+    assert letters(recording.text) == "ab"
+    reasons = {reason for readings in recording.completed.readings for _, reason in readings.lost}
+    assert reasons == ({"forgotten" if result == Forgotten() else "unexpected"} if kind is not Detect else set())
+
+
+# -- the detector ------------------------------------------------------------------------
+
+
+def test_a_lost_detector_fails_open_from_where_speech_may_have_begun() -> None:
+    """30 ms of a letter are not enough to be an onset; then the answer is lost."""
+    audio = say("  ab", lead=2 * HOP - 2 * TICK - 600)
+    recording = Recording(
+        PLAIN, faults=lambda job: Lost("x") if isinstance(job, Detect) and job.offset == 2 * HOP else None
+    )
+    recording.feed(audio, frames=range(0, len(audio), HOP))
+    recording.finish()
+    assert letters(recording.text) == "ab"
+
+
+def test_stop_just_after_a_lost_detector() -> None:
+    recording = Recording(PLAIN, faults=lossy(0, Detect, share=1))
+    recording.feed(say("ab"), frames=[HOP])
+    recording.answer_all()
+    assert recording.session.received == HOP
+    recording.finish()
+    assert letters(recording.text) == "ab"
+
+
+def test_a_flush_whose_answer_is_lost() -> None:
+    recording = Recording(PLAIN, faults=lambda job: Lost("x") if isinstance(job, Detect) and job.flush else None)
+    recording.feed(say("     a", lead=HOP - 600))
+    recording.answer_all()
+    recording.finish()
+    assert letters(recording.text) == "a"
+
+
+def test_a_detector_that_hears_nothing_in_open_speech_ends_it() -> None:
+    """One lost answer in silence must not keep a sentence open until somebody speaks."""
+    recording = Recording(PLAIN, faults=lambda job: Lost("x") if isinstance(job, Detect) and not job.offset else None)
+    recording.feed(say(" " * 40 + "ab"), frames=range(0, 10**5, HOP))
+    recording.answer_all()
+    assert recording.of(SpeechEnded) == [SpeechEnded(0, Span(0, HOP + PREROLL))]
+    recording.finish()
+    assert [letters(s.text) for s in recording.completed.sentences] == ["ab"]
+
+
+@pytest.mark.parametrize("lead", range(2 * HOP, 3 * HOP, 400))
+def test_a_restarted_detector_may_hear_another_pause(lead: int) -> None:
+    """On its new grid the pause is long enough: what follows it was judged long ago, and is not lost."""
+    recording = Recording(replace(PLAIN, longest=30 * SAMPLE_RATE))
+    recording.feed(say("ab     " + 3 * LETTERS, lead), frames=range(0, 10**5, HOP))
+    recording.answer_all()
+    recording.crash()
+    recording.finish()
+    assert letters(recording.text) == "ab" + 3 * LETTERS
+
+
+def test_a_restarted_detector_hears_what_its_predecessor_was_not_yet_sure_of() -> None:
+    recording = Recording(PLAIN)
+    recording.feed(say(" " * 30 + "ab", lead=HOP - 600)[: 16 * HOP], frames=range(0, 10**5, HOP))
+    recording.answer_all()
+    assert not recording.of(SpeechStarted)
+    recording.crash()
+    recording.feed(say(" " * 30 + "ab", lead=HOP - 600)[16 * HOP :])
+    recording.finish()
+    assert letters(recording.text) == "ab"
+    restarted = [job.offset for job in recording.asked if isinstance(job, Detect) and job.first]
+    assert restarted == [0, 16 * HOP - PREROLL]
+
+
+def test_a_restart_does_not_forget_a_flush() -> None:
+    recording = Recording(PLAIN)
+    recording.handle_audio(say("abc"))
+    recording.handle(Commit())
+    recording.answer_one()
+    recording.handle_audio(say("def"))
+    recording.handle(Commit())
+    recording.crash()
+    recording.finish()
+    assert [letters(s.text) for s in recording.completed.sentences] == ["abc", "def"]
+
+
+def test_a_restart_does_not_go_back_behind_a_commit() -> None:
+    recording = Recording(PLAIN)
+    recording.feed(say(" " * 14), commands=[(10 * TICK, Commit())])
+    recording.answer_all()
+    recording.crash()
+    recording.feed(say("a"))
+    recording.finish()
+    assert [job.offset for job in recording.asked if isinstance(job, Detect) and job.first] == [0, *[10 * TICK] * 2]
+
+
+def test_a_detector_that_crashes_again_and_again_counts_as_lost() -> None:
+    recording = record(say("ab"), PLAIN, faults=when(Detect, Forgotten()))
+    assert sum(isinstance(job, Detect) for job in recording.asked) == RETRIES + 1
+    assert letters(recording.text) == "ab"
+
+
+def test_a_decoder_that_crashes_again_and_again_counts_as_lost() -> None:
+    recording = record(say("ab"), PLAIN, faults=when(Decode, Forgotten()))
+    assert sum(isinstance(job, Decode) for job in recording.asked) == RETRIES + 1
+    assert recording.completed.readings[0].lost == ((Stage.STREAMED, "forgotten"),)
+
+
+def test_the_last_chunk_is_never_empty() -> None:
+    """Not even where the segment is as long as the longest job."""
+    recording = Recording(replace(PLAIN, chunk=HOP, longest=30 * SAMPLE_RATE))
+    recording.handle_audio(say("b" * (2 * STEPS - 4) + "    "))
+    recording.finish()
+    (decode,) = [job for job in recording.asked if isinstance(job, Decode)]
+    assert decode.last and len(decode.samples) == STEPS * HOP
+
+
+def test_a_replay_is_silent_up_to_what_the_client_has_seen() -> None:
+    recording = Recording(replace(STREAM_ONLY, chunk=TICK // 2))
+    recording.feed(say(LETTERS), frames=range(0, 10**5, HOP))
+    recording.answer_all()
+    seen = stages(recording)
+    recording.crash(detector=False)
+    recording.handle_audio(say("a"))
+    recording.finish()
+    assert sum(isinstance(job, Decode) and job.offset == 0 for job in recording.asked) == 2
+    assert stages(recording) == [*seen, (Stage.STREAMED, recording.text)]
+    assert letters(recording.text) == LETTERS + "a"
+
+
+@pytest.mark.parametrize(
+    ("edges", "span"),
+    [
+        ((Edge("onset", -(10**6), 10 * HOP),), Span(10 * HOP - PREROLL, 12 * HOP)),
+        ((Edge("onset", 10**6, 10 * HOP),), Span(10 * HOP, 12 * HOP)),
+        ((Edge("onset", 5 * HOP, 10 * HOP), Edge("endpoint", 0, 12 * HOP)), None),
+        ((Edge("onset", 5 * HOP, 10**6),), Span(5 * HOP, 12 * HOP)),
+        ((Edge("endpoint", 5 * HOP, 10 * HOP),), None),
+        ((Edge("onset", 5 * HOP, 6 * HOP), Edge("onset", 8 * HOP, 9 * HOP)), Span(5 * HOP, 12 * HOP)),
+    ],
+)
+def test_edges_are_held_within_what_was_judged(edges: tuple[Edge, ...], span: Span | None) -> None:
+    recording = record(say("a" * 24), PLAIN, faults=when(Detect, edges))
+    assert [Span(s.start, s.end or 0) for s in recording.completed.sentences] == ([span] if span else [])
+
+
+# -- long speech --------------------------------------------------------------------------
+
+
+def test_long_speech_is_cut_at_a_quiet_place() -> None:
+    """``a`` is the quietest letter, and there is one between 2.25 and 3 s."""
+    recording = record(say("p" * 26 + "a" + "p" * 20), PLAIN, frames=range(0, 10**5, HOP))
+    first, second = recording.completed.sentences
+    assert first.end == second.start and 26 * TICK <= second.start <= 27 * TICK
+    assert letters(recording.text) == "p" * 26 + "a" + "p" * 20
+
+
+def test_a_cut_behind_the_last_word_leaves_nothing_to_recognise() -> None:
+    """The detector waits 2 s for more; meanwhile the speech becomes too long and is cut in the silence."""
+    recording = record(
+        say("b" * 18 + " " * 30), replace(PLAIN, end_silence=2 * SAMPLE_RATE), frames=range(0, 10**5, HOP)
+    )
+    assert [s.text for s in recording.completed.sentences] == [written("b" * 18, 2) + "。"]
+    cut = recording.completed.sentences[0].end
+    assert cut is not None and cut > 19 * TICK
+    assert recording.of(SentenceDropped) == [SentenceDropped(1, Span(cut, cut))]
+
+
+def test_a_commit_at_the_very_hop_that_makes_speech_too_long() -> None:
+    audio = say("b" * 60)
+    at = PROFILE.longest
+    early = record(audio, PLAIN, (), [(at, Commit())])
+    late = record(audio, PLAIN, range(0, 10**5, HOP), [(at, Commit())])
+    assert outcome(early) == outcome(late)
+    assert early.completed.sentences[0].end == at
+
+
+# -- profiles and hotwords -------------------------------------------------------------------
+
+
+def test_the_profile_at_the_onset_decides() -> None:
+    """Not the one at the time of an answer: here no job is answered before all has been said."""
+    hotwords = Table({written("c", 2): written("c", 3)})
+    recording = Recording(PLAIN)
+    recording.handle_audio(say("abcd"))
+    recording.handle(Configure(replace(PLAIN, hotwords=hotwords)))
+    recording.handle_audio(say("c      c"))
+    recording.finish()
+    first, second = recording.completed.sentences
+    assert written("c", 2) in first.text and first.hotword_hits == ()
+    assert second.text == written("c", 3) + "。"
+    (hit,) = second.hotword_hits
+    assert (hit.word, hit.replaced, hit.stage) == (written("c", 3), written("c", 2), Stage.SECOND_PASS)
+
+
+def test_the_detector_is_asked_with_the_newest_end_silence() -> None:
+    recording = Recording(PLAIN)
+    recording.handle(Configure(replace(PLAIN, end_silence=9_600)))
+    recording.feed(say("   "))
+    recording.handle(Configure(replace(PLAIN, end_silence=3_200)))
+    recording.feed(say("   "))
+    recording.finish()
+    silences = [job.end_silence for job in recording.asked if isinstance(job, Detect)]
+    assert silences[0] == 9_600 and silences[-1] == 3_200
+
+
+def test_profiles_that_no_sentence_can_have_any_more_are_forgotten() -> None:
+    recording = Recording(PLAIN)
+    for _ in range(30):
+        recording.handle(Configure(PLAIN))
+        recording.feed(say("ab     "))
+        recording.answer_all()
+    assert len(recording.session._profiles) < 10
+
+
+def test_configure_leaves_the_grid() -> None:
+    recording = Recording(PLAIN)
+    recording.handle(Configure(replace(PLAIN, hop=1_000, chunk=2_000)))
+    recording.feed(say("abcdefgh"))
+    recording.finish()
+    assert {job.hop for job in recording.asked if isinstance(job, Detect)} == {PLAIN.hop}
+    assert {job.chunk for job in recording.asked if isinstance(job, Decode)} == {PLAIN.chunk}
+
+
+# -- correction -------------------------------------------------------------------------------
+
+
+def test_the_corrector_is_shown_readings_context_and_close_hotwords() -> None:
+    hotwords = Table({written("h", 0): "streamed", written("h", 2): "second", written("k", 2): "elsewhere"})
+    recording = Recording(replace(PROFILE, context=2, hotwords=hotwords), faults=when(Correct, Lost("timeout")))
+    recording.feed(say("c      #      d      e      h"))
+    recording.finish()
+    last = [job for job in recording.asked if isinstance(job, Correct)][-1]
+    assert last.context == (written("d", 2) + "。", written("e", 2) + "。")
+    assert last.readings == {Stage.STREAMED: written("h", 0) + "。", Stage.SECOND_PASS: "second。"}
+    assert last.hotwords == ("streamed", "second")
+
+
+def test_context_may_be_a_sentence_that_is_still_worked_on() -> None:
+    recording = Recording(PROFILE)
+    recording.handle_audio(say("cc      dd"))
+    recording.handle(Stop())
+    recording.answer_all(but=Correct)
+    contexts = [job.context for job in recording.jobs if isinstance(job, Correct)]
+    assert contexts == [(), (written("cc", 2) + "。",)]
+
+
+def test_no_more_context_than_wanted() -> None:
+    recording = record(say("c      d      e"), replace(PROFILE, context=0))
+    assert {job.context for job in recording.asked if isinstance(job, Correct)} == {()}
+
+
+def test_what_the_corrector_may_not_do_is_refused_and_told() -> None:
+    (readings,) = record(say("cao")).completed.readings
+    assert readings.readings[Stage.CORRECTED] == written("c", 2) + written("a", 3) + written("o", 2) + "。"
+    assert readings.rejected == (RejectedEdit(Edit(2, 3, written("p", 2)), "not_near"),)
+
+
+def test_a_hotword_that_the_corrector_puts_in_is_a_hit() -> None:
+    word = written("gh", 3)
+    hotwords = Table({written("gh", 0): word})  # close in the streamed reading, not written in the second pass
+    edit = Edits((Edit(0, 2, word),))
+    (sentence,) = record(say("gh"), replace(PROFILE, hotwords=hotwords), faults=when(Correct, edit)).completed.sentences
+    assert sentence.text == word + "。" and sentence.stage is Stage.CORRECTED
+    assert [(hit.word, hit.stage) for hit in sentence.hotword_hits] == [(word, Stage.CORRECTED)]
+
+
+def test_hurry_while_speech_goes_on_switches_correction_off() -> None:
+    recording = Recording()
+    recording.feed(say("ab      ccc"))
+    recording.answer_all(but=Correct)
+    recording.handle(Hurry())
+    recording.handle(Hurry())
+    recording.feed(say("d      e"))
+    recording.finish()
+    assert sum(isinstance(job, Correct) for job in recording.asked) == 1
+    assert [r.lost for r in recording.completed.readings] == [((Stage.CORRECTED, "timeout"),)] * 3
+
+
+def test_it_awaits_only_corrections_once_all_else_is_answered() -> None:
+    recording = Recording()
+    recording.feed(say("ab      c"))
+    recording.answer_all(but=Correct)
+    assert recording.jobs and not recording.session.awaits_only_corrections  # more may be said
+    recording.handle(Stop())
+    assert not recording.session.awaits_only_corrections  # the detector has yet to flush
+    recording.answer_all(but=Correct)
+    assert recording.session.awaits_only_corrections
+    recording.answer_all()
+    assert not recording.session.awaits_only_corrections and recording.session.completed
+
+
+def test_corrections_are_not_waited_for_one_by_one() -> None:
+    recording = Recording()
+    for letter in LETTERS:
+        recording.handle_audio(say(letter + "      "))
+        recording.answer_all(but=Correct)
+    assert len(recording.jobs) == 4
+    recording.finish()
+    assert all(sentence.stage is Stage.CORRECTED for sentence in recording.completed.sentences)
+
+
+def test_answers_to_what_is_over_change_nothing() -> None:
+    recording = Recording()
+    recording.handle_audio(say("ab"))
+    recording.handle(Stop())
+    recording.answer_all(but=Correct)
+    late = recording.jobs[0]
+    recording.handle(Hurry())
+    assert recording.session.completed
+    for job in [late, *recording.asked]:
+        if not isinstance(job, Detect):
+            assert recording.session.resolve(job, Lost("late")) == []
+
+
+def test_settled_sentences_may_overtake_one_another() -> None:
+    recording = Recording(PLAIN)
+    recording.handle_audio(say("ab      cd"))
+    recording.handle(Stop())
+    recording.answer_all(but=Transcribe)
+    recording.jobs.reverse()
+    recording.answer_all()
+    assert [event.sentence.id for event in recording.of(SentenceSettled)] == [1, 0]
+    assert [sentence.id for sentence in recording.completed.sentences] == [0, 1]
+
+
+def test_the_fake_detector_can_hear_a_click() -> None:
+    """A check of the world itself: a few loud frames are no speech until the end of the audio."""
+    recording = record(say("a")[1_000:], PLAIN)
+    assert recording.of(SpeechStarted)
+    click = say("a  ")[1_200:]
+    assert not Detector(0).hear(Detect(click[: 2 * (len(click) // 2)], 0, True, False, 6_400, HOP))
