@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from queue import Empty, Queue
 from typing import Protocol
 
-from ..core.messages import Audio, Command, Configure, Event, Hurry, Job, Result, Stop
+from ..core.messages import Audio, Command, Effect, Event, Hurry, Job, Result, Stop
 from ..core.session import Session
 from ..core.types import SAMPLE_RATE, Samples
 
@@ -53,7 +53,7 @@ class Moment:
 class Stopped:
     """The recording takes no more audio. Told once, before anything that follows from it."""
 
-    reason: str  # client, max_duration, idle, server_shutdown
+    reason: str  # client, max_duration, idle, server_shutdown; error before Failed
     received: int
 
 
@@ -80,8 +80,7 @@ class Driver:
         self.stream = stream
         self._session, self._engines, self._tell, self._clocks = session, engines, tell, clocks
         self._inbox: Queue[Command | tuple[Job, Result] | None] = Queue()
-        self._room = threading.Condition()
-        self._stopping = threading.Lock()
+        self._room = threading.Condition()  # also keeps the order: nothing enters the inbox after Stop
         self._queued = 0  # samples in the inbox
         self._backlog = 0  # samples in the session
         self.accepted = 0  # samples taken from the client
@@ -114,20 +113,20 @@ class Driver:
 
     def put(self, command: Command) -> None:
         """Commit or Configure; Stop has its own way in."""
-        if not self.stopped or isinstance(command, Configure):
-            self._inbox.put(command)
+        with self._room:
+            if not self.stopped:
+                self._inbox.put(command)
 
     def stop(self, reason: str) -> bool:
         """No more audio. False where it had stopped already."""
-        with self._stopping:
+        with self._room:
             if self.stopped:
                 return False
             self.stopped = True
             self._tell(Stopped(reason, self.accepted), self._moment())
             self._inbox.put(Stop())
-        with self._room:
             self._room.notify_all()
-        return True
+            return True
 
     def cancel(self) -> None:
         """Forget the recording; no event follows."""
@@ -149,7 +148,9 @@ class Driver:
                 self._step()
         except Exception:
             log.exception("recording failed", extra={"stream": self.stream})
-            self._tell(Failed(), self._moment())
+            if not self.cancelled:
+                self.stop("error")
+                self._tell(Failed(), self._moment())
         finally:
             self._engines.release(self.stream)
             self.stopped = True
@@ -168,8 +169,6 @@ class Driver:
                 return
             case (job, result):
                 effects = self._session.resolve(job, result)
-            case Configure() if self._session.stopped:
-                return
             case command:
                 effects = self._session.handle(command)
         with self._room:
@@ -178,6 +177,9 @@ class Driver:
             self._backlog = self._session.backlog
             if self.backlog <= MAX_BACKLOG:
                 self._room.notify_all()
+        self._carry_out(effects)
+
+    def _carry_out(self, effects: list[Effect]) -> None:
         for effect in effects:
             if isinstance(effect, Job):
                 self._start(effect)
@@ -202,9 +204,7 @@ class Driver:
 
     def _time_is_up(self) -> None:
         if self._session.awaits_only_corrections:
-            for effect in self._session.handle(Hurry()):
-                assert not isinstance(effect, Job)
-                self._tell(effect, self._moment())
+            self._carry_out(self._session.handle(Hurry()))
         elif not self.stopped and time.monotonic() - self._heard_at >= self._clocks.idle:
             self.stop("idle")
 

@@ -124,6 +124,11 @@ class Gate(Generic[M]):
         running = self._recording()
         self._say(self._wire.error(error, running.recording.id if running else None))
 
+    @property
+    def owes(self) -> bool:
+        """Are there messages that the client has still to get?"""
+        return self._outbox.waiting > 0
+
     def close(self) -> None:
         """The connection is gone: what was said is still finished, and the result kept for a while."""
         self._outbox.close()

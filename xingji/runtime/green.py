@@ -1,4 +1,4 @@
-"""The only place that knows about eventlet: patching, and what its websocket needs to be fit for audio.
+"""The only place that knows about eventlet: patching, what its websocket needs to be fit for audio, what gunicorn asks.
 
 Everything else uses ``threading``, ``queue``, ``socket`` and ``time``; after ``patch()`` these are green.
 Leaving eventlet means leaving this file.
@@ -7,6 +7,7 @@ Leaving eventlet means leaving this file.
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, TypeVar
 
@@ -27,6 +28,9 @@ def patch() -> None:
     RFC6455WebSocket._apply_mask = staticmethod(unmask)
     # PCM hardly compresses, and deflating it costs the loop more than sending it.
     WebSocketWSGI._negotiate_permessage_deflate = lambda self, extensions: None
+    # gunicorn has closed the socket before engineio's writer does; eventlet would complain on standard error.
+    close = RFC6455WebSocket.close
+    RFC6455WebSocket.close = lambda self, *data: close(self, *data) if self.socket.fileno() >= 0 else None
 
 
 def offload(work: Callable[..., T], *arguments: Any) -> T:
@@ -36,6 +40,20 @@ def offload(work: Callable[..., T], *arguments: Any) -> T:
     from eventlet import tpool
 
     return tpool.execute(work, *arguments)  # type: ignore[no-any-return]
+
+
+def deadline(seconds: float) -> AbstractContextManager[object]:
+    """A block that is left, without an error, once it has taken ``seconds``."""
+    import eventlet
+
+    return eventlet.Timeout(seconds, False)  # type: ignore[no-any-return]
+
+
+def was_websocket() -> bool:
+    """Was the request that this thread has just handled a websocket, which leaves nothing to answer?"""
+    from eventlet.wsgi import WSGI_LOCAL
+
+    return bool(getattr(WSGI_LOCAL, "already_handled", False))
 
 
 def unmask(data: bytes, mask: Any, length: int | None = None, offset: int = 0) -> bytes:

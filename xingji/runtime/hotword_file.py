@@ -56,7 +56,7 @@ class HotwordFile:
         while True:
             time.sleep(POLL_S)
             now = self._look()
-            if now == seen:
+            if now is None or now == seen:  # a file that is gone is likely about to be replaced
                 continue
             seen = now
             try:
@@ -67,7 +67,7 @@ class HotwordFile:
     def reload(self) -> Table:
         """Read the file again. Raises XingjiError("invalid_hotwords"); the table then stays as it was."""
         with self._lock:
-            data = self._path.read_bytes() if self._path.is_file() else b"[]"
+            data = self._read()
             digest = hashlib.sha256(data).hexdigest()
             words = parse(_document(data))
             if digest != self._digest:
@@ -101,21 +101,21 @@ class HotwordFile:
             raise XingjiError("version_conflict", detail={"version": self.table.version})
 
     def _write(self, words: tuple[Hotword, ...]) -> Table:
-        document: dict[str, Any] = {}
-        if self._path.is_file():
-            try:
-                old = _document(self._path.read_bytes())
-            except XingjiError:
-                old = None
-            document = dict(old) if isinstance(old, dict) else {}
+        try:
+            old = _document(self._read())
+        except XingjiError:
+            old = None
+        document = dict(old) if isinstance(old, dict) else {}
         document["hotwords"] = [plain(word) for word in words]
         data = json.dumps(document, ensure_ascii=False, indent=2).encode() + b"\n"
+        mode = self._path.stat().st_mode & 0o777 if self._path.is_file() else 0o644
         with tempfile.NamedTemporaryFile(dir=self._path.parent, prefix=".hotwords-", delete=False) as file:
             try:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
                 file.close()
+                os.chmod(file.name, mode)
                 os.replace(file.name, self._path)
             except OSError:
                 os.unlink(file.name)
@@ -123,6 +123,14 @@ class HotwordFile:
         self._digest = hashlib.sha256(data).hexdigest()
         self._take(words)
         return self.table
+
+    def _read(self) -> bytes:
+        try:
+            return self._path.read_bytes()
+        except FileNotFoundError:
+            return b"[]"
+        except OSError as error:
+            raise XingjiError("invalid_hotwords", field="hotwords") from error
 
     def _take(self, words: tuple[Hotword, ...]) -> None:
         self.table = Table(words, self.table.version + 1, time.time())
@@ -152,5 +160,5 @@ def plain(word: Hotword) -> str | dict[str, Any]:
 def _document(data: bytes) -> object:
     try:
         return json.loads(data.decode("utf-8-sig"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise XingjiError("invalid_hotwords", field="hotwords") from error

@@ -49,7 +49,13 @@ def receive(connection: socket.socket) -> dict[str, Any] | None:
         return None
     (size,) = struct.unpack("!I", head)
     body = _exactly(connection, size) if size <= LIMIT else None
-    return None if body is None else msgpack.unpackb(body, strict_map_key=False)
+    if body is None:
+        return None
+    try:
+        message = msgpack.unpackb(body, strict_map_key=False)
+    except (ValueError, TypeError):
+        return None
+    return message if isinstance(message, dict) else None
 
 
 def _exactly(connection: socket.socket, size: int) -> bytes | None:

@@ -35,6 +35,11 @@ class Outbox(Generic[M]):
             self._items[key] = make
             self._changed.notify()
 
+    @property
+    def waiting(self) -> int:
+        """Messages that are not yet written, those with the transport included."""
+        return len(self._items) + self._pending()
+
     def close(self) -> None:
         with self._changed:
             self._closed = True

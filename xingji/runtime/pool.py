@@ -28,8 +28,9 @@ from . import ipc
 
 log = logging.getLogger(__name__)
 
-TRIES = 2  # workers that one stateless job may outlive before it is given up as poison
+TRIES = 2  # workers that may die of one stateless job before it is given up as poison
 HOPELESS = 3  # starts in a row that fail before jobs are refused at once
+HELLO_S = 5.0  # for a process that connects to say who it is
 ROLE_OF: dict[type[Any], str] = {Detect: "stream", Decode: "stream", Transcribe: "segment"}
 
 
@@ -49,6 +50,7 @@ class Link:
         self.role = role
         self.state = "starting"  # starting → ready → (lost → starting)
         self.models: dict[str, Any] = {}
+        self.degraded: str | None = None  # why the models run on the CPU though another device was asked for
         self.restarts = -1
         self.busy_s = 0.0
         self.answered = 0
@@ -112,6 +114,8 @@ class Link:
                 self._alive_at = time.monotonic()
                 self.state = "ready"
                 log.info("worker ready", extra={"role": self.role, "restarts": self.restarts})
+                if self.degraded is not None:
+                    log.warning("models run on the CPU", extra={"role": self.role, "reason": self.degraded})
                 self.ready.set()
                 self._serve(connection)
             else:
@@ -121,7 +125,8 @@ class Link:
             self._end_process()
             if not self._closing:
                 log.warning("worker lost", extra={"role": self.role, "pending": len(self._pending)})
-                self._return_jobs()
+                if connection is not None or self._failures >= HOPELESS:
+                    self._return_jobs()
                 time.sleep(min(10.0, 0.2 * 4**self._failures) if self._failures else 0.0)
 
     def _start(self) -> socket.socket | None:
@@ -143,15 +148,17 @@ class Link:
                 continue
             except OSError:
                 return None
-            connection.settimeout(None)
+            connection.settimeout(HELLO_S)
             hello = ipc.receive(connection)
             if hello is None or hello.get("token") != self._token:
                 connection.close()
                 continue
+            connection.settimeout(None)
             ready = ipc.receive(connection)
             if ready is None:
+                connection.close()
                 return None
-            self.models = ready["ready"]
+            self.models, self.degraded = ready["ready"], ready["degraded"]
             return connection
         return None
 
@@ -187,11 +194,12 @@ class Link:
             owed, self._pending = list(self._pending.values()), {}
             while not self._outgoing.empty():
                 self._outgoing.get_nowait()
-        for item in owed:
+        for number, item in enumerate(owed):
+            tries = item.tries + (number == 0)  # they are answered in order, so it died of the oldest if of any
             if not isinstance(item.job, Transcribe):
                 item.done(Forgotten())
-            elif item.tries + 1 < TRIES:
-                self.submit(item.stream, item.job, item.done, item.tries + 1)
+            elif tries < TRIES:
+                self.submit(item.stream, item.job, item.done, tries)
             else:
                 item.done(Lost("crashed"))
 
@@ -216,8 +224,11 @@ class Link:
 class Pool:
     """All workers. ``models`` maps vad, paraformer, punc and sensevoice to their directories."""
 
-    def __init__(self, models: Mapping[str, Path], device: str, job_timeout_s: float, log_level: str) -> None:
-        setup = {"models": {n: str(p) for n, p in models.items()}, "device": device, "log_level": log_level}
+    def __init__(
+        self, models: Mapping[str, Path], device: str, job_timeout_s: float, log_level: str, mps: bool = True
+    ) -> None:
+        folders = {name: str(path) for name, path in models.items()}
+        setup = {"models": folders, "device": device, "mps": mps, "log_level": log_level}
         self.links = {role: Link(role, setup, job_timeout_s) for role in ("stream", "segment")}
 
     def submit(self, stream: int, job: Job, done: Callable[[Result], None]) -> None:

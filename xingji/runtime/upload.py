@@ -11,26 +11,30 @@ from ..wire import Wishes
 from .driver import Failed, Moment, Stopped, Told
 from .hub import Hub
 
+# Half a file is no answer. What else than its end may stop it, and what that means to whoever sent it.
+CUT_SHORT = {"max_duration": "too_large", "idle": "decode_failed", "server_shutdown": "busy", "error": "internal"}
+
 
 def transcribe(
     hub: Hub, path: Path, wishes: Wishes, limits: Limits, progress: Callable[[int], None] | None = None
 ) -> Completed:
     """Decode and recognise a file; blocks until it is done. ``progress`` hears rising percents up to 100.
 
-    Raises XingjiError: what ``decode_file`` and ``Hub.open`` raise, or internal.
+    Raises XingjiError: what ``decode_file`` and ``Hub.open`` raise, or one of ``CUT_SHORT``.
     """
     answer: list[Completed | Failed] = []
+    stopped_by = ""
     over = threading.Event()
     percent = 0
 
     def tell(told: Told, moment: Moment) -> None:
-        nonlocal percent
+        nonlocal percent, stopped_by
         match told:
             case Completed() | Failed():
                 answer.append(told)
                 over.set()
-            case Stopped():
-                pass
+            case Stopped(reason):
+                stopped_by = reason
             case _ if progress is not None and moment.received and driver.stopped:
                 now = moment.done * 100 // moment.received
                 if percent < now < 100:
@@ -46,6 +50,8 @@ def transcribe(
         if first is not None:
             driver.feed(first)
         for samples in chunks:
+            if driver.stopped:
+                break
             driver.feed(samples)
     except BaseException:
         driver.cancel()
@@ -55,6 +61,8 @@ def transcribe(
     over.wait()
     if isinstance(answer[0], Failed):
         raise XingjiError("internal")
+    if stopped_by != "client":
+        raise XingjiError(CUT_SHORT[stopped_by])
     if progress is not None:
         progress(100)
     return answer[0]

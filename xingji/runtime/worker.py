@@ -58,7 +58,7 @@ class StreamRole:
 
     models: dict[str, Path]
     device: str
-    limits: dict[type[Any], int] = field(default_factory=lambda: {Detect: 8, Decode: 1})
+    limits: dict[type[Any], int] = field(default_factory=lambda: {Detect: 1, Decode: 1})
     _streams: dict[int, _Stream] = field(default_factory=dict)
     _vad: Any = None
     _asr: Any = None
@@ -187,12 +187,14 @@ class Worker:
                 self._arrived.wait_for(lambda: self._waiting or self._released or self._over)
                 if self._over:
                     return
-                released, self._released = self._released, []
                 batch = take(self._waiting, self._role.limits)
-            for stream in released:
-                self._role.release(stream)
+                busy = {request.stream for request in self._waiting}
+                over = [stream for stream in self._released if stream not in busy]
+                self._released = [stream for stream in self._released if stream in busy]
             if batch:
                 self._answer(batch)
+            for stream in over:  # after its last job, which would bring it back
+                self._role.release(stream)
 
     def _answer(self, batch: list[Request]) -> None:
         begun = time.perf_counter()
@@ -233,14 +235,28 @@ def _noise() -> Any:
     return np.random.default_rng(0).integers(-300, 300, 2 * SAMPLE_RATE).astype(np.int16)
 
 
+def load(role_name: str, setup: dict[str, Any]) -> tuple[Role, str | None]:
+    """The role's models, loaded and warm, and why they are not on the device that was asked for."""
+
+    def build(device: str) -> Role:
+        role = ROLES[role_name]({name: Path(path) for name, path in setup["models"].items()}, device)
+        role.warm_up()
+        return role
+
+    if setup["device"] == "cpu":
+        return build("cpu"), None
+    from ..engines.device import place
+
+    return place(setup["device"], setup["mps"], build)
+
+
 def main(role_name: str, address: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the gateway's to handle
     setup = json.loads(os.environ["XINGJI_WORKER"])
     logging.basicConfig(level=setup["log_level"], stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
     connection = connect(address, setup["token"])
-    role = ROLES[role_name]({name: Path(path) for name, path in setup["models"].items()}, setup["device"])
-    role.warm_up()
-    ipc.send(connection, {"ready": role.describe()})
+    role, degraded = load(role_name, setup)
+    ipc.send(connection, {"ready": role.describe(), "degraded": degraded})
     Worker(connection, role).run()
 
 

@@ -1,0 +1,47 @@
+"""Fixtures for everything between a wire and the workers."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.runtime.fakes import PATIENCE_S, Engines, Unpronounceable
+from xingji.runtime.driver import Clocks
+from xingji.runtime.hub import Hub, Limits
+
+MakeHub = Callable[..., Hub]
+
+
+@pytest.fixture
+def engines() -> Engines:
+    """The pool and the corrector of ``make_hub``'s hubs."""
+    return Engines()
+
+
+@pytest.fixture
+def make_hub(engines: Engines) -> Iterator[MakeHub]:
+    """Hubs whose recordings have all ended when the test ends."""
+    hubs: list[Hub] = []
+
+    def make(clocks: Clocks | None = None, limits: Limits | None = None, llm: bool = False) -> Hub:
+        corrections: Any = Corrections(engines) if llm else None
+        pool: Any = engines
+        model = "Qwen3-8B" if llm else None
+        hub = Hub(pool, corrections, model, Unpronounceable(), clocks or Clocks(), limits or Limits())
+        hubs.append(hub)
+        return hub
+
+    yield make
+    engines.let_go()
+    for hub in hubs:
+        hub.drain(PATIENCE_S)
+
+
+class Corrections:
+    """The corrector's side of ``Engines``."""
+
+    def __init__(self, engines: Engines) -> None:
+        self._engines = engines
+
+    def submit(self, job: Any, done: Any) -> None:
+        self._engines.submit(-1, job, done)

@@ -1,0 +1,296 @@
+"""Admission, hotwords that reach live recordings, results kept for a while, and an orderly end."""
+
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.runtime.conftest import MakeHub
+from tests.runtime.fakes import PATIENCE_S, Engines, Listener, in_thread, silence, speech
+from xingji.core.errors import XingjiError
+from xingji.core.messages import Completed, Correct, Decode, Detect, Job, Result, SentenceSettled, Transcribe
+from xingji.core.types import SAMPLE_RATE, AudioFormat, Hotword, Hypothesis
+from xingji.runtime.driver import Driver, Failed, Stopped
+from xingji.runtime.hub import Hub, Limits, Recording
+from xingji.wire import Open, Wishes
+
+OVER = Completed((), (), (), 0)
+
+
+def opened(hub: Hub, **wishes: Any) -> tuple[Driver, Listener]:
+    listener = Listener()
+    return hub.open(Wishes(**wishes), listener), listener
+
+
+def say(driver: Driver, seconds: float = 1.0) -> None:
+    driver.feed(np.concatenate([speech(seconds), silence(0.6)]))
+
+
+def refused(hub: Hub) -> tuple[str, object]:
+    with pytest.raises(XingjiError) as caught:
+        hub.open(Wishes(), Listener())
+    return caught.value.code, caught.value.detail["retry_after_ms"]
+
+
+# -- admission ------------------------------------------------------------------------
+
+
+def test_no_recording_before_the_models_are_there(make_hub: MakeHub, engines: Engines) -> None:
+    hub = make_hub()
+    engines.ready = False
+    assert refused(hub) == ("not_ready", 1000)
+    assert hub.active == 0
+    engines.ready = True
+    opened(hub)
+    assert hub.active == 1
+
+
+def test_a_full_server_says_so_and_takes_the_next_when_one_has_ended(make_hub: MakeHub) -> None:
+    hub = make_hub(limits=Limits(sessions=2))
+    (first, _), _ = opened(hub), opened(hub)
+    assert (hub.active, hub.capacity) == (2, 2)
+    assert refused(hub) == ("busy", 5000)
+    first.cancel()
+    for thread in threading.enumerate():
+        if thread.name == f"recording-{first.stream}":
+            thread.join(PATIENCE_S)
+    assert hub.active == 1
+    opened(hub)
+    assert refused(hub) == ("busy", 5000)
+
+
+def test_every_stream_has_its_own_number(make_hub: MakeHub) -> None:
+    hub = make_hub()
+    assert [opened(hub)[0].stream for _ in range(3)] == [0, 1, 2]
+
+
+# -- wishes -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wishes", "llm", "asked"),
+    [
+        ({}, True, {Detect, Decode, Transcribe, Correct}),
+        ({"llm": True}, True, {Detect, Decode, Transcribe, Correct}),
+        ({"llm": False}, True, {Detect, Decode, Transcribe}),
+        ({}, False, {Detect, Decode, Transcribe}),
+        ({"llm": True}, False, {Detect, Decode, Transcribe}),
+        ({"second_pass": False, "llm": False}, True, {Detect, Decode}),
+        ({"stream": False, "llm": False}, True, {Detect, Transcribe}),
+        ({"stream": False, "second_pass": False}, False, {Detect, Transcribe}),  # somebody must read it
+    ],
+    ids=lambda value: repr(value) if not isinstance(value, set) else str(len(value)),
+)
+def test_only_the_passes_that_were_wished_for_are_asked(
+    make_hub: MakeHub, engines: Engines, wishes: dict[str, Any], llm: bool, asked: set[type[Any]]
+) -> None:
+    seen: set[type[Any]] = set()
+    result = engines.result
+
+    def noting(stream: int, job: Job) -> Result:
+        seen.add(type(job))
+        return result(stream, job)
+
+    engines.result = noting  # type: ignore[method-assign]
+    driver, listener = opened(make_hub(llm=llm), **wishes)
+    say(driver)
+    driver.stop("client")
+    listener.end()
+    assert seen == asked
+
+
+def test_wishes_reach_the_engines(make_hub: MakeHub, engines: Engines) -> None:
+    engines.held = {Detect, Decode, Transcribe}
+    wishes = {"language": "yue", "itn": False, "punctuation": False, "end_silence": 4321}
+    driver, _ = opened(make_hub(), **wishes)
+    say(driver)
+    driver.stop("client")
+    jobs = [engines.answer() for _ in range(4)]
+    assert [job.end_silence for job in jobs if isinstance(job, Detect)][:1] == [4321]
+    assert [job.punctuation for job in jobs if isinstance(job, Decode)][:1] == [False]
+    assert [(job.language, job.itn) for job in jobs if isinstance(job, Transcribe)] == [("yue", False)]
+
+
+# -- hotwords ---------------------------------------------------------------------------
+
+
+def heard(hub: Hub, engines: Engines, driver: Driver, listener: Listener, text: str) -> str:
+    """What one more sentence becomes in the second pass when the recogniser reads ``text``."""
+    say(driver)
+    while not isinstance(engines.answer(Hypothesis(text)), Transcribe):
+        pass
+    settled = listener.wait_for(SentenceSettled)
+    return str(settled.sentence.text)
+
+
+def word(text: str, alias: str) -> Hotword:
+    return Hotword(text, aliases=(alias,))
+
+
+def test_a_new_table_reaches_recordings_that_are_under_way(make_hub: MakeHub, engines: Engines) -> None:
+    engines.held = {Transcribe}
+    hub = make_hub()
+    hub.use_hotwords((word("星纪", "星际"),))
+    driver, listener = opened(hub)
+    assert heard(hub, engines, driver, listener, "星际和大客") == "星纪和大客"
+    hub.use_hotwords((word("DAC", "大客"),))
+    assert heard(hub, engines, driver, listener, "星际和大客") == "星际和DAC"
+
+
+def test_own_words_come_on_top_and_stay_when_the_table_changes(make_hub: MakeHub, engines: Engines) -> None:
+    engines.held = {Transcribe}
+    hub = make_hub()
+    hub.use_hotwords((word("星纪", "星际"),))
+    driver, listener = opened(hub, hotwords=(word("DAC", "大客"),))
+    other, other_listener = opened(hub)
+    assert heard(hub, engines, driver, listener, "星际和大客") == "星纪和DAC"
+    assert heard(hub, engines, other, other_listener, "星际和大客") == "星纪和大客"
+    hub.use_hotwords(())
+    assert heard(hub, engines, driver, listener, "星际和大客") == "星际和DAC"
+    hub.use_own_hotwords(driver, (word("张伟", "章伟"),))
+    assert heard(hub, engines, driver, listener, "章伟和大客") == "张伟和大客"
+    hub.use_hotwords((word("星纪", "星际"),))
+    assert heard(hub, engines, driver, listener, "章伟和星际") == "张伟和星纪"
+
+
+def test_words_for_a_recording_that_is_over_are_nothing(make_hub: MakeHub) -> None:
+    hub = make_hub()
+    driver, listener = opened(hub)
+    driver.stop("client")
+    listener.end()
+    hub.use_own_hotwords(driver, (Hotword("DAC"),))
+    hub.use_hotwords((Hotword("DAC"),))
+    assert driver.finished.wait(PATIENCE_S)
+    assert Failed() not in listener.told
+
+
+# -- results -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """``hub``'s clock: its only item is the time."""
+    now = [1000.0]
+    monkeypatch.setattr("xingji.runtime.hub.time", SimpleNamespace(monotonic=lambda: now[0]))
+    return now
+
+
+def test_a_result_is_awaited_kept_and_gone(make_hub: MakeHub, clock: list[float]) -> None:
+    hub = make_hub(limits=Limits(keep_result_s=60.0))
+    hub.expect("rec_1")
+    clock[0] += 10_000
+    assert hub.result("rec_1") is None, "however long it takes"
+    hub.keep("rec_1", OVER)
+    clock[0] += 60.0
+    assert hub.result("rec_1") is OVER
+    clock[0] += 0.1
+    not_found(hub, "rec_1")
+    hub.keep("rec_2", OVER)
+    assert [*hub._results] == ["rec_2"], "what is over is not kept in memory"
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [lambda hub: None, lambda hub: hub.keep("rec_1", None), lambda hub: hub.forget("rec_1")],
+    ids=["never there", "failed", "cancelled"],
+)
+def test_a_result_that_will_not_come_is_not_found(make_hub: MakeHub, gone: Callable[[Hub], object]) -> None:
+    hub = make_hub()
+    hub.expect("rec_other")
+    gone(hub)
+    not_found(hub, "rec_1")
+    assert hub.result("rec_other") is None
+
+
+def not_found(hub: Hub, recording_id: str) -> None:
+    with pytest.raises(XingjiError, match="not_found"):
+        hub.result(recording_id)
+
+
+def test_results_come_and_go_from_many_threads(make_hub: MakeHub) -> None:
+    hub = make_hub(limits=Limits(keep_result_s=0.0))
+    for n in range(1000):  # so that going through them takes a while
+        hub.expect(f"rec_{n}")
+    errors: list[BaseException] = []
+
+    def churn(name: int) -> None:
+        try:
+            for n in range(200):
+                hub.expect(f"rec_{name}_{n}")
+                hub.keep(f"rec_{name}_{n - 1}", OVER)
+                hub.forget(f"rec_{name}_{n - 2}")
+        except RuntimeError as error:
+            errors.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [in_thread(partial(churn, name)) for name in range(4)]
+        for thread in threads:
+            thread.join(PATIENCE_S)
+    finally:
+        sys.setswitchinterval(interval)
+    assert errors == []
+
+
+# -- the end ---------------------------------------------------------------------------------
+
+
+def test_drain_stops_every_recording_and_waits_for_their_results(make_hub: MakeHub, engines: Engines) -> None:
+    engines.held = {Transcribe}
+    hub = make_hub()
+    recordings = [opened(hub) for _ in range(3)]
+    for driver, _ in recordings:
+        say(driver)
+    draining = in_thread(lambda: hub.drain(PATIENCE_S))
+    for _, listener in recordings:
+        assert listener.wait_for(Stopped).reason == "server_shutdown"
+    assert refused(hub) == ("busy", 5000)
+    assert draining.is_alive()
+    for _ in recordings:
+        engines.answer()
+    draining.join(PATIENCE_S)
+    assert not draining.is_alive()
+    assert all([s.text for s in listener.end().sentences] == ["二。"] for _, listener in recordings)
+
+
+def test_drain_gives_up_in_time(make_hub: MakeHub, engines: Engines) -> None:
+    engines.held = {Detect}
+    hub = make_hub()
+    driver, _ = opened(hub)
+    say(driver)
+    hub.drain(0.0)
+    assert driver.stopped
+    assert not driver.finished.is_set()
+
+
+# -- one recording's bytes ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("format", "pieces", "length"),
+    [
+        (AudioFormat(), [b"\1\0\2", b"\0", b"\3\0\4"], 3),  # half a sample at the end is none
+        (AudioFormat("s16le", 8_000), [bytes(8_000), bytes(8_000)], SAMPLE_RATE),
+        (AudioFormat("mulaw", 8_000), [b"\xff" * 8_000], SAMPLE_RATE),
+        (AudioFormat("f32le", 48_000), [bytes(96_000), bytes(96_001)], SAMPLE_RATE),
+    ],
+    ids=["s16le", "s16le 8 kHz", "mulaw", "f32le 48 kHz"],
+)
+def test_bytes_become_samples(make_hub: MakeHub, format: AudioFormat, pieces: list[bytes], length: int) -> None:
+    hub = make_hub()
+    driver, listener = opened(hub)
+    recording = Recording(Open(format=format), driver)
+    for piece in pieces:
+        recording.feed(piece)
+    assert recording.received_bytes == sum(map(len, pieces))
+    assert recording.stop("client")
+    assert not recording.stop("client")
+    assert abs(listener.end().length - length) <= 2, "a resampler may round"
+    assert recording.id.startswith("rec_")
+    assert recording.id != Recording(Open(), driver).id

@@ -1,0 +1,406 @@
+"""Workers as processes: every job is answered whatever becomes of them.
+
+Most tests run real worker processes whose models are played (``played_worker.py``); those marked
+``models`` load the model pack.
+"""
+
+import os
+import signal
+import socket
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from queue import Queue
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from tests.runtime.fakes import PATIENCE_S, Listener, Unpronounceable, in_thread, silence
+from tests.support import utterances
+from xingji.core.messages import (
+    Completed,
+    Decode,
+    Detect,
+    Forgotten,
+    Job,
+    Lost,
+    NoSpeech,
+    Profile,
+    Result,
+    SentenceRevised,
+    Transcribe,
+)
+from xingji.core.session import Session
+from xingji.core.types import Hypothesis, Samples, Stage
+from xingji.runtime import ipc
+from xingji.runtime import pool as pool_module
+from xingji.runtime.driver import Driver
+from xingji.runtime.pool import HOPELESS, TRIES, Link, Pool
+
+ROOT = Path(__file__).resolve().parents[2]
+START_S = 120.0  # a busy machine may take this long to load torch
+HOP, CHUNK = 3200, 9600
+
+
+def detect(offset: int = 0, first: bool = True, flush: bool = False) -> Detect:
+    return Detect(silence(0.2), offset, first, flush, 12_800, HOP)
+
+
+def decode(offset: int = 0, last: bool = False) -> Decode:
+    return Decode(0, silence(0.6), offset, last, CHUNK, True)
+
+
+def transcribe(language: str = "auto") -> Transcribe:
+    return Transcribe(0, silence(0.5), language, True)
+
+
+class Asked:
+    """Jobs given to a link or a pool, and their answers in order of arrival."""
+
+    def __init__(self, submit: Callable[..., None]) -> None:
+        self._submit = submit
+        self._answers: Queue[tuple[str, Result]] = Queue()
+
+    def __call__(self, name: str, job: Job, stream: int = 1) -> None:
+        self._submit(stream, job, lambda result: self._answers.put((name, result)))
+
+    def answers(self, count: int = 1, timeout_s: float = PATIENCE_S) -> dict[str, Result]:
+        got = [self._answers.get(timeout=timeout_s) for _ in range(count)]
+        assert len(dict(got)) == count, "each job is answered once"
+        return dict(got)
+
+    def nothing_more(self) -> bool:
+        return self._answers.empty()
+
+
+# -- played models -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Workers are started with the script below instead of Python; the folder is how tests talk to them."""
+    script = tmp_path / "python"
+    played = ROOT / "tests" / "runtime" / "played_worker.py"
+    script.write_text(f'#!/bin/sh\nshift 2\nexec "{sys.executable}" "{played}" "$@"\n')
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setattr(sys, "executable", str(script))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return tmp_path
+
+
+MakeLink = Callable[..., Link]
+
+
+@pytest.fixture
+def make_link(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeLink]:
+    links: list[Link] = []
+    impatient = SimpleNamespace(monotonic=time.monotonic, sleep=lambda s: time.sleep(min(s, 0.02)))
+    monkeypatch.setattr(pool_module, "time", impatient)
+
+    def make(job_timeout_s: float = 60.0) -> Link:
+        setup = {"models": {"folder": str(workplace)}, "device": "cpu", "log_level": "CRITICAL"}
+        link = Link("segment", setup, job_timeout_s)
+        links.append(link)
+        return link
+
+    yield make
+    for link in links:
+        link.close()
+        link._reader.join(PATIENCE_S)
+        assert not link._reader.is_alive()
+
+
+@pytest.fixture
+def link(make_link: MakeLink) -> Link:
+    return ready(make_link())
+
+
+def ready(link: Link) -> Link:
+    assert link.ready.wait(PATIENCE_S)
+    return link
+
+
+def gone(pid: int | None) -> bool:
+    assert pid is not None
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def test_jobs_are_answered(link: Link) -> None:
+    asked, pid = Asked(link.submit), link.pid
+    asked("detect", detect())
+    asked("decode", decode())
+    asked("transcribe", transcribe())
+    read = Hypothesis(str(pid))
+    assert asked.answers(3) == {"detect": (), "decode": read, "transcribe": read}
+    assert (link.state, link.restarts, link.waiting, link.answered) == ("ready", 0, 0, 3)
+    assert (link.models, link.degraded) == ({"played": {"device": "cpu"}}, None)
+    assert link.busy_s >= 0.0
+
+
+def test_more_than_the_socket_holds_in_both_directions(link: Link) -> None:
+    asked = Asked(link.submit)
+    for n in range(400):
+        asked(str(n), Transcribe(0, silence(5.0), "auto", True), stream=n)
+        link.release(n)
+    assert [*asked.answers(400)] == [str(n) for n in range(400)], "in order"
+
+
+def test_jobs_may_come_before_the_worker_is_there(make_link: MakeLink, workplace: Path) -> None:
+    (workplace / "hold").touch()
+    link = make_link()
+    asked = Asked(link.submit)
+    asked("early", transcribe())
+    assert (link.state, link.waiting) == ("starting", 1)
+    (workplace / "hold").unlink()
+    assert asked.answers() == {"early": Hypothesis(str(ready(link).pid))}
+
+
+def test_after_a_kill_stateless_jobs_go_to_the_successor_and_the_others_are_forgotten(link: Link) -> None:
+    asked, pid = Asked(link.submit), link.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)  # so that nothing is answered before the kill
+    for n in range(3):
+        asked(f"transcribe {n}", transcribe())
+    asked("detect", detect())
+    asked("decode", decode())
+    os.kill(pid, signal.SIGKILL)
+    answers = asked.answers(5)
+    successor = ready(link).pid
+    assert (answers["detect"], answers["decode"]) == (Forgotten(), Forgotten())
+    assert {answers[f"transcribe {n}"] for n in range(3)} == {Hypothesis(str(successor))}
+    assert successor != pid
+    assert (link.restarts, link.state, gone(pid)) == (1, "ready", True)
+    assert asked.nothing_more()
+
+
+def test_a_job_that_kills_every_worker_is_given_up_and_those_behind_it_are_not(link: Link) -> None:
+    asked, pid = Asked(link.submit), link.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    asked("poison", transcribe("poison"))
+    for n in range(5):
+        asked(f"good {n}", transcribe())
+    os.kill(pid, signal.SIGCONT)
+    answers = asked.answers(6)
+    assert answers.pop("poison") == Lost("crashed")
+    assert set(answers.values()) == {Hypothesis(str(ready(link).pid))}
+    assert link.restarts == TRIES
+
+
+def test_a_worker_that_hangs_is_ended_and_its_jobs_come_back(
+    make_link: MakeLink, caplog: pytest.LogCaptureFixture
+) -> None:
+    link = ready(make_link(job_timeout_s=1.0))
+    asked, pid = Asked(link.submit), link.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    asked("transcribe", transcribe())
+    asked("detect", detect())
+    assert asked.answers() == {"detect": Forgotten()}
+    assert asked.answers() == {"transcribe": Hypothesis(str(ready(link).pid))}
+    assert (link.restarts, gone(pid)) == (1, True)
+    assert "worker hangs" in [record.message for record in caplog.records]
+
+
+def test_an_engine_that_fails_loses_that_job_and_the_worker_lives(link: Link) -> None:
+    asked, pid = Asked(link.submit), link.pid
+    asked("failing", transcribe("raise"))
+    asked("good", transcribe())
+    assert asked.answers(2) == {"failing": Lost("engine_failed"), "good": Hypothesis(str(pid))}
+    assert link.restarts == 0
+
+
+def test_a_model_that_cannot_load_makes_jobs_unavailable_until_it_can(make_link: MakeLink, workplace: Path) -> None:
+    (workplace / "cannot_load").touch()
+    (workplace / "hold").touch()
+    link = make_link()
+    asked = Asked(link.submit)
+    asked("transcribe", transcribe())
+    asked("another", transcribe())
+    asked("detect", detect())
+    (workplace / "hold").unlink()
+    lost = Lost("unavailable")
+    assert asked.answers(3) == {"transcribe": lost, "another": lost, "detect": Forgotten()}
+    assert link.restarts >= HOPELESS - 1
+    assert not link.ready.is_set()
+    asked("refused at once", transcribe())
+    assert asked.answers() == {"refused at once": lost}
+    (workplace / "cannot_load").unlink()
+    ready(link)
+    asked("good", transcribe())
+    assert asked.answers() == {"good": Hypothesis(str(link.pid))}
+
+
+def test_one_failed_start_costs_no_job(make_link: MakeLink, workplace: Path) -> None:
+    (workplace / "cannot_load").touch()
+    (workplace / "hold").touch()
+    link = make_link()
+    asked = Asked(link.submit)
+    for n in range(3):
+        asked(f"transcribe {n}", transcribe())
+    asked("detect", detect())
+    first = link.pid
+    while first is None:
+        first = link.pid
+    os.kill(first, signal.SIGKILL)
+    (workplace / "cannot_load").unlink()
+    (workplace / "hold").unlink()
+    answers = asked.answers(4)
+    assert answers.pop("detect") == ()
+    assert set(answers.values()) == {Hypothesis(str(ready(link).pid))}
+
+
+@pytest.mark.parametrize(
+    "hello",
+    [b"", b"\0\0\0\1\xc1", b"GET / HTTP/1.1\r\n\r\n", "wrong token", "silent"],
+    ids=["closes", "nonsense", "another protocol", "wrong token", "says nothing"],
+)
+def test_a_stranger_is_shown_the_door(
+    make_link: MakeLink, workplace: Path, monkeypatch: pytest.MonkeyPatch, hello: bytes | str
+) -> None:
+    monkeypatch.setattr(pool_module, "HELLO_S", 0.05)
+    (workplace / "hold").touch()
+    link = make_link()
+    with socket.socket(socket.AF_UNIX) as stranger:
+        stranger.settimeout(PATIENCE_S)
+        stranger.connect(link._address)
+        if hello == "wrong token":
+            ipc.send(stranger, {"token": "0" * 32})
+        elif isinstance(hello, bytes):
+            stranger.sendall(hello)
+            stranger.shutdown(socket.SHUT_WR)
+        (workplace / "hold").unlink()
+        assert ipc.receive(stranger) is None
+    ready(link)
+    assert stat.S_IMODE(os.stat(Path(link._address).parent).st_mode) == 0o700
+
+
+def test_close_ends_the_process_and_refuses_jobs(link: Link) -> None:
+    pid, asked = link.pid, Asked(link.submit)
+    link.close()
+    assert gone(pid)
+    assert not Path(link._address).parent.exists()
+    asked("late", transcribe())
+    assert asked.answers() == {"late": Lost("unavailable")}
+
+
+def test_the_pool_sends_each_kind_to_its_worker(workplace: Path) -> None:
+    pool = Pool({"folder": workplace}, "cpu", 60.0, "CRITICAL")
+    try:
+        assert pool.wait(PATIENCE_S)
+        assert pool.ready
+        asked = Asked(pool.submit)
+        asked("detect", detect())
+        asked("decode", decode())
+        asked("transcribe", transcribe())
+        pool.release(1)
+        stream, segment = (Hypothesis(str(pool.links[role].pid)) for role in ("stream", "segment"))
+        assert asked.answers(3) == {"detect": (), "decode": stream, "transcribe": segment}
+        assert (pool.links["stream"].answered, pool.links["segment"].answered) == (2, 1)
+    finally:
+        pool.close()
+    assert all(gone(link.pid) for link in pool.links.values())
+
+
+# -- the model pack --------------------------------------------------------------------------
+
+PROFILE = Profile(correct=False)
+
+
+@pytest.fixture(scope="module")
+def pool(models: Path) -> Iterator[Pool]:
+    parts = ("vad", "paraformer", "punc", "sensevoice")
+    pool = Pool({part: models / part for part in parts}, "cpu", 60.0, "WARNING")
+    assert pool.wait(START_S)
+    yield pool
+    pool.close()
+
+
+def record(pool: Pool, stream: int, sound: Samples, half_way: Callable[[], None]) -> tuple[Completed, Listener]:
+    listener = Listener()
+    driver = Driver(stream, Session(PROFILE, Unpronounceable()), pool, listener)
+    in_thread(driver.run)
+    middle = len(sound) // 2
+    for at in range(0, len(sound), 1600):
+        if at <= middle < at + 1600:
+            listener.wait_for(SentenceRevised)
+            half_way()
+        driver.feed(sound[at : at + 1600])
+    driver.stop("client")
+    assert driver.finished.wait(START_S)
+    over = listener.told[-1]
+    assert isinstance(over, Completed)
+    return over, listener
+
+
+@pytest.mark.models
+def test_the_models_are_described(pool: Pool) -> None:
+    described = pool.links["stream"].models | pool.links["segment"].models
+    assert set(described) == {"vad", "paraformer", "punc", "sensevoice"}
+    assert all(facts["parameters"] > 0 and facts["size"] > 0 for facts in described.values())
+
+
+@pytest.mark.models
+def test_silence_is_no_speech(pool: Pool) -> None:
+    asked = Asked(pool.submit)
+    asked("detect", Detect(silence(2.0), 0, True, True, 12_800, HOP), stream=100)
+    asked("transcribe", transcribe(), stream=100)
+    asked("forgotten", decode(CHUNK), stream=100)
+    answers = asked.answers(3, START_S)
+    assert answers["detect"] == ()
+    assert answers["transcribe"] == NoSpeech()
+    assert answers["forgotten"] == Forgotten()
+
+
+@pytest.mark.models
+def test_a_language_the_model_does_not_know_is_lost_and_the_worker_lives(pool: Pool) -> None:
+    asked, before = Asked(pool.submit), pool.links["segment"].restarts
+    asked("lost", transcribe("tlh"))
+    asked("good", transcribe())
+    assert asked.answers(2, START_S) == {"lost": Lost("engine_failed"), "good": NoSpeech()}
+    assert pool.links["segment"].restarts == before
+
+
+def settled(over: Completed) -> list[object]:
+    """What may not depend on timing."""
+    texts = [(r.readings[Stage.STREAMED], r.readings[Stage.SECOND_PASS], r.lost) for r in over.readings]
+    return [over.length, over.non_speech, texts, [(s.text, s.start, s.end, s.stage) for s in over.sentences]]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(pool: Pool) -> tuple[Samples, list[object]]:
+    """Two utterances, and what they become when nobody dies."""
+    sound = np.concatenate([np.frombuffer(item.pcm, np.int16) for item in utterances()[:2]])
+    over, _ = record(pool, 200, sound, lambda: None)
+    assert "".join(s.text for s in over.sentences)
+    return sound, settled(over)
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("victims", [("stream",), ("segment",), ("stream", "segment")], ids=repr)
+def test_killing_workers_changes_no_result(
+    pool: Pool, undisturbed: tuple[Samples, list[object]], victims: tuple[str, ...]
+) -> None:
+    sound, expected = undisturbed
+
+    def kill() -> None:
+        for role in victims:
+            pid = pool.links[role].pid
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+
+    before = {role: link.restarts for role, link in pool.links.items()}
+    disturbed, listener = record(pool, 201, sound, kill)
+    assert settled(disturbed) == expected
+    assert {role for role, link in pool.links.items() if link.restarts > before[role]} == set(victims)
+    partials = [told.sentence for told in listener.told if isinstance(told, SentenceRevised)]
+    for id in {sentence.id for sentence in partials}:
+        stages = [sentence.stage for sentence in partials if sentence.id == id]
+        assert stages == sorted(stages)

@@ -1,0 +1,278 @@
+"""The worker's loop over a real socket, with models that the test plays."""
+
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from queue import Queue
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.runtime.fakes import PATIENCE_S, in_thread, speech
+from xingji.core.messages import Decode, Detect, Edge, Forgotten, Job, Lost, Result
+from xingji.core.types import Hypothesis
+from xingji.engines import Revision
+from xingji.runtime import ipc
+from xingji.runtime.batch import Request
+from xingji.runtime.worker import StreamRole, Worker, connect
+
+HOP, CHUNK = 3200, 9600
+
+
+class PlayedRole:
+    """Answers a batch when the test lets it; one about stream 13 fails."""
+
+    def __init__(self) -> None:
+        self.limits: dict[type[Any], int] = {Detect: 8}
+        self.batches: Queue[list[int]] = Queue()
+        self.goes_on = threading.Semaphore(0)
+        self.acts: list[tuple[str, list[int]]] = []
+
+    def warm_up(self) -> None: ...
+
+    def answer(self, batch: Sequence[Request]) -> list[Result]:
+        streams = [request.stream for request in batch]
+        self.batches.put(streams)
+        assert self.goes_on.acquire(timeout=PATIENCE_S)
+        self.acts.append(("answer", streams))
+        if 13 in streams:
+            raise ZeroDivisionError
+        return [() for _ in batch]
+
+    def release(self, stream: int) -> None:
+        self.acts.append(("release", [stream]))
+
+    def describe(self) -> dict[str, Any]:
+        return {}
+
+
+def detect(offset: int = 0, samples: Any = None, first: bool = True, flush: bool = False) -> Detect:
+    return Detect(speech(0.2) if samples is None else samples, offset, first, flush, 12_800, HOP)
+
+
+class Gateway:
+    """The other end of the socket."""
+
+    def __init__(self, role: Any) -> None:
+        self.connection, end = socket.socketpair()
+        self.connection.settimeout(PATIENCE_S)
+        self.end = end
+        self.worker = in_thread(Worker(end, role).run)
+        self._ids = 0
+
+    def ask(self, stream: int, job: Job) -> None:
+        self._ids += 1
+        ipc.send(self.connection, {"id": self._ids, "stream": stream, "job": ipc.pack(job)})
+
+    def release(self, stream: int) -> None:
+        ipc.send(self.connection, {"release": stream})
+
+    def answer(self) -> tuple[int, Result]:
+        message = ipc.receive(self.connection)
+        assert message is not None
+        assert message["seconds"] >= 0.0
+        return message["id"], ipc.unpack(message["result"])
+
+    def close(self) -> None:
+        self.connection.close()
+        self.worker.join(PATIENCE_S)
+        assert not self.worker.is_alive(), "the socket's end is the worker's end"
+        self.end.close()
+
+
+@pytest.fixture
+def role() -> PlayedRole:
+    return PlayedRole()
+
+
+@pytest.fixture
+def gateway(role: PlayedRole) -> Iterator[Gateway]:
+    gateway = Gateway(role)
+    yield gateway
+    role.goes_on.release(1000)
+    gateway.close()
+
+
+def test_what_has_come_meanwhile_goes_together(gateway: Gateway, role: PlayedRole) -> None:
+    gateway.ask(0, detect())
+    assert role.batches.get(timeout=PATIENCE_S) == [0]
+    for stream in (1, 2, 1, 3):
+        gateway.ask(stream, detect())
+    role.goes_on.release()
+    assert gateway.answer() == (1, ())
+    seen: list[int] = []
+    while len(seen) < 4:
+        seen += role.batches.get(timeout=PATIENCE_S)
+        role.goes_on.release()
+    assert sorted(seen) == [1, 1, 2, 3]
+    assert sorted(gateway.answer()[0] for _ in range(4)) == [2, 3, 4, 5]
+
+
+def test_an_engine_that_fails_loses_its_batch_and_the_worker_lives(
+    gateway: Gateway, role: PlayedRole, caplog: pytest.LogCaptureFixture
+) -> None:
+    role.goes_on.release(2)
+    gateway.ask(13, detect())
+    assert gateway.answer() == (1, Lost("engine_failed"))
+    gateway.ask(1, detect())
+    assert gateway.answer() == (2, ())
+    assert [record.message for record in caplog.records] == ["inference failed"]
+
+
+def test_a_stream_is_released_after_its_last_job(gateway: Gateway, role: PlayedRole) -> None:
+    gateway.ask(0, detect())
+    assert role.batches.get(timeout=PATIENCE_S) == [0]
+    gateway.ask(1, detect())
+    gateway.ask(1, detect())
+    gateway.release(1)
+    gateway.release(2)
+    role.goes_on.release(3)
+    assert [gateway.answer()[0] for _ in range(3)] == [1, 2, 3]
+    gateway.release(3)
+    gateway.ask(4, detect())  # whose answer shows that all before it is done
+    role.goes_on.release()
+    gateway.answer()
+    acts = [act for act in role.acts if act[1] in ([1], [2])]
+    assert sorted(acts) == [("answer", [1]), ("answer", [1]), ("release", [1]), ("release", [2])]
+    assert acts.index(("release", [1])) > max(n for n, act in enumerate(acts) if act == ("answer", [1]))
+
+
+@pytest.mark.parametrize("family", ["unix", "loopback"])
+def test_connect_shows_the_token(tmp_path: Any, family: str) -> None:
+    if family == "unix":
+        listener = socket.socket(socket.AF_UNIX)
+        address = str(tmp_path / "w.sock")
+        listener.bind(address)
+        listener.listen(1)
+    else:
+        listener = socket.create_server(("127.0.0.1", 0))
+        address = str(listener.getsockname()[1])
+    with listener:
+        listener.settimeout(PATIENCE_S)
+        with connect(address, "secret"):
+            accepted, _ = listener.accept()
+            with accepted:
+                assert ipc.receive(accepted) == {"token": "secret"}
+
+
+# -- state of streams --------------------------------------------------------------------
+
+
+class Model:
+    """All three stream models: each state is the list of sample counts it was given."""
+
+    def open(self) -> list[int]:
+        return []
+
+    def detect(self, items: Sequence[tuple[list[int], Detect]]) -> list[tuple[Edge, ...]]:
+        self.fail(job for _, job in items)
+        for state, job in items:
+            state.append(len(job.samples))
+        return [(Edge("onset", sum(state), len(state)),) for state, _ in items]
+
+    def decode(self, items: Sequence[tuple[list[int], Decode]]) -> list[str]:
+        self.fail(job for _, job in items)
+        for state, job in items:
+            state.append(len(job.samples))
+        return ["一" * len(state) for state, _ in items]
+
+    def revise(self, items: Sequence[tuple[list[int], str, bool]]) -> list[Revision]:
+        return [Revision(text + ("。" if last else ""), len(text)) for _, text, last in items]
+
+    def fail(self, jobs: Any) -> None:
+        if any(len(job.samples) == 1 for job in jobs):
+            raise ZeroDivisionError
+
+
+@pytest.fixture
+def stream_role(monkeypatch: pytest.MonkeyPatch) -> StreamRole:
+    monkeypatch.setattr(StreamRole, "__post_init__", lambda self: None)
+    role = StreamRole({}, "cpu")
+    role._vad = role._asr = role._punc = Model()
+    return role
+
+
+def ask(role: StreamRole, *items: tuple[int, Job]) -> list[Result]:
+    return role.answer([Request(n, stream, job) for n, (stream, job) in enumerate(items)])
+
+
+def samples(count: int) -> Any:
+    return np.zeros(count, np.int16)
+
+
+def decode(offset: int, count: int = CHUNK, last: bool = False, segment: int = 0, punctuation: bool = True) -> Decode:
+    return Decode(segment, samples(count), offset, last, CHUNK, punctuation)
+
+
+def onset(at: int, decided: int) -> tuple[Edge, ...]:
+    return (Edge("onset", at, decided),)
+
+
+def test_the_detector_goes_on_where_it_was(stream_role: StreamRole) -> None:
+    assert ask(stream_role, (1, detect(0))) == [onset(3200, 1)]
+    assert ask(stream_role, (2, detect(6400)), (1, detect(3200, first=False))) == [onset(3200, 1), onset(6400, 2)]
+    assert ask(stream_role, (1, detect(6400, first=False, flush=True))) == [onset(9600, 3)]
+
+
+@pytest.mark.parametrize(
+    "job",
+    [detect(3200, first=False), detect(0, first=False), decode(CHUNK), decode(CHUNK, last=True)],
+    ids=["detector", "detector at 0", "decoder", "decoder's end"],
+)
+def test_a_stream_that_is_not_known_is_forgotten(stream_role: StreamRole, job: Job) -> None:
+    known: Job = detect(0) if isinstance(job, Detect) else decode(0)
+    [forgotten, result] = ask(stream_role, (1, job), (2, known))
+    assert forgotten == Forgotten()
+    assert result != Forgotten(), "the others in the batch are served"
+    assert ask(stream_role, (1, job)) == [Forgotten()]
+
+
+@pytest.mark.parametrize(
+    ("before", "job"),
+    [
+        ([detect(0)], detect(6400, first=False)),  # a step is missing
+        ([detect(0), detect(3200, first=False)], detect(3200, first=False)),  # a step twice
+        ([detect(0, flush=True)], detect(3200, first=False)),  # over
+        ([decode(0)], decode(2 * CHUNK)),
+        ([decode(0)], decode(CHUNK, segment=1)),
+        ([decode(0), decode(CHUNK, last=True)], decode(2 * CHUNK)),
+    ],
+)
+def test_what_does_not_continue_the_state_is_forgotten(stream_role: StreamRole, before: list[Job], job: Job) -> None:
+    for earlier in before:
+        assert ask(stream_role, (1, earlier)) != [Forgotten()]
+    assert ask(stream_role, (1, job)) == [Forgotten()]
+
+
+def test_the_decoder_begins_again_with_each_segment(stream_role: StreamRole) -> None:
+    assert ask(stream_role, (1, decode(0))) == [Hypothesis("一", "一", 1)]
+    assert ask(stream_role, (1, decode(CHUNK, last=True))) == [Hypothesis("一一。", "一一", 2)]
+    assert ask(stream_role, (1, decode(0, segment=1, last=True))) == [Hypothesis("一。", "一", 1)]
+    assert ask(stream_role, (1, decode(0, segment=1, last=True, punctuation=False))) == [Hypothesis("一", "一", 1)]
+
+
+@pytest.mark.parametrize(
+    ("first", "failing", "after"),
+    [
+        (detect(0), detect(3200, samples(1), first=False), detect(3201, first=False)),
+        (decode(0), decode(CHUNK, 1), decode(CHUNK + 1)),
+    ],
+    ids=["detector", "decoder"],
+)
+def test_after_a_failure_the_state_is_not_trusted(
+    stream_role: StreamRole, first: Job, failing: Job, after: Job
+) -> None:
+    ask(stream_role, (1, first))
+    with pytest.raises(ZeroDivisionError):
+        ask(stream_role, (1, failing))
+    assert ask(stream_role, (1, after)) == [Forgotten()]
+    assert ask(stream_role, (1, first)) != [Forgotten()], "from its start it goes again"
+
+
+def test_a_released_stream_leaves_nothing(stream_role: StreamRole) -> None:
+    ask(stream_role, (1, detect(0)))
+    ask(stream_role, (1, decode(0)))
+    stream_role.release(1)
+    stream_role.release(1)
+    assert stream_role._streams == {}
