@@ -191,7 +191,7 @@ def test_a_recording_is_told_in_order_and_its_result_once(connection: Connection
     assert numbers == [*range(1, len(numbers) + 1)]
     result = hub.result(id)
     assert result is not None
-    assert [s.text for s in result.sentences] == ["二。"]
+    assert [s.text for s in result.completed.sentences] == ["二。"]
 
 
 def test_only_partials_may_replace_one_another(connection: Connection) -> None:
@@ -459,8 +459,8 @@ def test_after_a_disconnect_what_was_said_is_finished_and_kept(
     assert last.driver.finished.wait(PATIENCE_S)
     result = hub.result(id)
     assert result is not None
-    assert [s.text for s in result.sentences] == ["二。"]
-    assert result.length == 1500 * SAMPLE_RATE // 1000
+    assert [s.text for s in result.completed.sentences] == ["二。"]
+    assert result.completed.length == 1500 * SAMPLE_RATE // 1000
     assert len(connection.outbox.sent) == told, "nobody is there to be told"
 
 

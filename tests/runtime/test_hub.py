@@ -16,10 +16,10 @@ from xingji.core.errors import XingjiError
 from xingji.core.messages import Completed, Correct, Decode, Detect, Job, Result, SentenceSettled, Transcribe
 from xingji.core.types import SAMPLE_RATE, AudioFormat, Hotword, Hypothesis
 from xingji.runtime.driver import Driver, Failed, Stopped
-from xingji.runtime.hub import Hub, Limits, Recording
+from xingji.runtime.hub import Hub, Kept, Limits, Recording
 from xingji.wire import Open, Wishes
 
-OVER = Completed((), (), (), 0)
+KEPT = Kept(Completed((), (), (), 0), None)
 
 
 def opened(hub: Hub, **wishes: Any) -> tuple[Driver, Listener]:
@@ -185,12 +185,12 @@ def test_a_result_is_awaited_kept_and_gone(make_hub: MakeHub, clock: list[float]
     hub.expect("rec_1")
     clock[0] += 10_000
     assert hub.result("rec_1") is None, "however long it takes"
-    hub.keep("rec_1", OVER)
+    hub.keep("rec_1", KEPT)
     clock[0] += 60.0
-    assert hub.result("rec_1") is OVER
+    assert hub.result("rec_1") is KEPT
     clock[0] += 0.1
     not_found(hub, "rec_1")
-    hub.keep("rec_2", OVER)
+    hub.keep("rec_2", KEPT)
     assert [*hub._results] == ["rec_2"], "what is over is not kept in memory"
 
 
@@ -222,7 +222,7 @@ def test_results_come_and_go_from_many_threads(make_hub: MakeHub) -> None:
         try:
             for n in range(200):
                 hub.expect(f"rec_{name}_{n}")
-                hub.keep(f"rec_{name}_{n - 1}", OVER)
+                hub.keep(f"rec_{name}_{n - 1}", KEPT)
                 hub.forget(f"rec_{name}_{n - 2}")
         except RuntimeError as error:
             errors.append(error)

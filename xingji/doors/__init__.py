@@ -1,5 +1,7 @@
 """Doors: Flask and Socket.IO routes. They translate; what happens is decided further down."""
 
+import logging
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +15,10 @@ from ..runtime.hub import Hub
 from ..runtime.models import ModelSet
 from ..runtime.pool import Pool
 from ..settings import Settings
+
+log = logging.getLogger(__name__)
+
+SENDING_S = 0.5  # what the transport has taken is then on its way
 
 
 @dataclass(slots=True)
@@ -28,6 +34,16 @@ class Services:
     corrections: Corrections | None
     started: float  # time.monotonic()
     gates: dict[str, Gate[Any]] = field(default_factory=dict)  # by Socket.IO sid
+
+    def shut_down(self, within_s: float) -> None:
+        """Take nothing new, finish what is being recorded, deliver the results, end the workers."""
+        deadline = time.monotonic() + within_s - SENDING_S
+        log.info("stopping", extra={"recordings": self.hub.active})
+        self.hub.drain(deadline - time.monotonic())
+        while any(gate.owes for gate in list(self.gates.values())) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(SENDING_S)
+        self.pool.close()
 
 
 def services() -> Services:

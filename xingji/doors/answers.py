@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask import Flask, Response, jsonify, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from ..core.errors import XingjiError
 from . import services
@@ -47,6 +47,8 @@ def failure(error: XingjiError) -> tuple[Response, int]:
     response = jsonify(body)
     if "retry_after_ms" in error.detail:
         response.headers["Retry-After"] = str(-(-int(str(error.detail["retry_after_ms"])) // 1000))
+    if error.code == "unauthorized":
+        response.headers["WWW-Authenticate"] = "Bearer"
     return response, STATUS.get(error.code, 400)
 
 
@@ -83,6 +85,7 @@ def register(app: Flask) -> None:
             response.headers.add("Vary", "Origin")
         response.headers["Access-Control-Allow-Methods"] = "GET, POST, PUT, DELETE, OPTIONS"
         response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, If-Match"
+        response.headers["Access-Control-Expose-Headers"] = "ETag, Retry-After"
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
 
@@ -97,6 +100,8 @@ def register(app: Flask) -> None:
             return error
         code = FROM_HTTP.get(status, "internal" if status >= 500 else "bad_parameter")
         response, _ = failure(XingjiError(code))
+        if isinstance(error, MethodNotAllowed) and error.valid_methods:
+            response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
         return response, status
 
     @app.errorhandler(Exception)

@@ -36,7 +36,8 @@ def health() -> Response:
         for part in {"stream": ("vad", "paraformer", "punc"), "segment": ("sensevoice",)}[role]:
             models[part] = {
                 "loaded": link.ready.is_set(),
-                "device": here.settings.device,
+                "device": link.models.get(part, {}).get("device", here.settings.device),
+                "degraded": link.degraded,
                 "name": here.models.names[part],
                 "source": here.models.source,
             }

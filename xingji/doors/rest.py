@@ -90,10 +90,11 @@ def formats() -> tuple[Response, int]:
 def recording(recording_id: str) -> tuple[Response, int]:
     """The final result of a recording whose connection was lost: 200, 202 while it is awaited, or 404."""
     here = services()
-    done = here.hub.result(recording_id)
-    if done is None:
+    kept = here.hub.result(recording_id)
+    if kept is None:
         return success({"recording_id": recording_id, "state": "running"}, 202)
-    return success(final_result(recording_id, done.sentences, done.readings, done.length, here.hub.llm_model))
+    done = kept.completed
+    return success(final_result(recording_id, done.sentences, done.readings, done.length, kept.llm_model))
 
 
 def _transcript(done: Completed, with_times: bool, model: str) -> dict[str, Any]:

@@ -80,7 +80,8 @@ def _guarded(handle: Callable[[Gate[Message], Any], Ack]) -> Callable[..., Ack]:
             log.exception("event failed", extra={"event": handle.__name__})
             failed = XingjiError("internal")
         gate.refuse(failed)
-        return {"ok": False, "code": failed.code} | failed.detail
+        field = {} if failed.field is None else {"field": failed.field}
+        return {"ok": False, "code": failed.code} | field | failed.detail
 
     return handler
 
@@ -94,7 +95,9 @@ def handle_start_recording(gate: Gate[Message], payload: object) -> Ack:
 def handle_audio_data(gate: Gate[Message], payload: object) -> Ack:
     frame = read_audio(payload)
     recording = gate.feed(frame)
-    return {} if recording is None else _position(recording) | {"received_seq": frame.seq}
+    if recording is None:
+        return {"ok": False, "code": "no_session"}  # told once per burst, true of every frame
+    return _position(recording) | {"received_seq": frame.seq}
 
 
 @_guarded

@@ -16,7 +16,7 @@ from ..core.types import SAMPLE_RATE, Hotword, Stage
 from ..wire import Frame, Open
 from ..wire.sequence import Sequencer
 from .driver import Failed, Moment, Stopped, Told
-from .hub import Hub, Recording
+from .hub import Hub, Kept, Recording
 from .outbox import Outbox
 
 M = TypeVar("M")
@@ -45,6 +45,7 @@ class _Running(Generic[M]):
     recording: Recording
     wire: RecordingWire[M]
     frames: Sequencer
+    llm_model: str | None
     overloaded: bool = False
     floats_told: bool = False
 
@@ -68,7 +69,8 @@ class Gate(Generic[M]):
         running: list[_Running[M]] = []
         driver = self._hub.open(opened.wishes, lambda told, moment: self._tell(running[0], told, moment))
         recording = Recording(opened, driver)
-        running.append(_Running(recording, self._wire.recording(recording.id, opened, model), Sequencer()))
+        wire = self._wire.recording(recording.id, opened, model)
+        running.append(_Running(recording, wire, Sequencer(), model))
         self._hub.expect(recording.id)
         self._current, self._last = running[0], recording
         self._say(running[0].wire.started())
@@ -185,7 +187,7 @@ class Gate(Generic[M]):
                 self._outbox.put(lambda: (wire.final(None),))
             case _:
                 if isinstance(told, Completed):
-                    self._hub.keep(id, told)
+                    self._hub.keep(id, Kept(told, running.llm_model))
                 done = moment.done / moment.received if moment.received else 1.0
                 stale = isinstance(told, SentenceRevised) and told.sentence.stage is Stage.PARTIAL
                 replaces: Any = (id, told.sentence.id) if isinstance(told, SentenceRevised) and stale else None

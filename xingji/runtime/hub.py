@@ -34,6 +34,14 @@ class Limits:
     keep_result_s: float = 60.0
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A final result and the model that corrected it; None where correction was off."""
+
+    completed: Completed
+    llm_model: str | None
+
+
 class Recording:
     """One recording: the client's bytes in, the driver's events out."""
 
@@ -72,7 +80,7 @@ class Hub:
         self._streams = itertools.count()
         self._lock = threading.Lock()
         self._live: dict[int, tuple[Driver, Wishes]] = {}
-        self._results: dict[str, tuple[float, Completed | None]] = {}
+        self._results: dict[str, tuple[float, Kept | None]] = {}
         self._hotwords = HotwordIndex((), pronouncer)
         self._closing = False
 
@@ -160,7 +168,7 @@ class Hub:
         with self._lock:
             self._results[recording_id] = (float("inf"), None)
 
-    def keep(self, recording_id: str, result: Completed | None) -> None:
+    def keep(self, recording_id: str, result: Kept | None) -> None:
         """Hold a final result for clients that lost their connection; None where a defect ended the recording."""
         now = time.monotonic()
         with self._lock:
@@ -171,7 +179,7 @@ class Hub:
             else:
                 self._results[recording_id] = (now + self._limits.keep_result_s, result)
 
-    def result(self, recording_id: str) -> Completed | None:
+    def result(self, recording_id: str) -> Kept | None:
         """The kept result, None while it is awaited. Raises XingjiError("not_found")."""
         until, result = self._results.get(recording_id, (0.0, None))
         if until < time.monotonic():

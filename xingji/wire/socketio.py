@@ -73,7 +73,7 @@ def read_hotwords(value: object) -> tuple[Hotword, ...]:
     try:
         return parse(value)
     except XingjiError as error:
-        raise XingjiError("bad_config", field=error.field or "hotwords") from error
+        raise XingjiError("bad_config", field=error.field or "hotwords", detail=error.detail) from error
 
 
 def read_audio(payload: object) -> Frame:

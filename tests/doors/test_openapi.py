@@ -1,0 +1,320 @@
+"""``openapi.yaml`` describes the routes that exist, all of them, and every answer is as it says.
+
+Answers are checked strictly: a field that the document does not have is a failure here, though
+clients should expect new ones.
+"""
+
+import io
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import requests
+import yaml
+from flask.testing import FlaskClient
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import validate
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT202012
+
+from tests.audio.conftest import chirp, encode
+from tests.support import ANSWER_S, ROOT, SPEECH, Recorder, Server, utterance
+from xingji import __version__
+from xingji.app import create_rest
+from xingji.core.errors import CODES, XingjiError
+from xingji.core.hotwords import HEAVIEST, LARGEST_TABLE, LIGHTEST, LONGEST_WORD
+from xingji.core.types import Hotword
+from xingji.doors.answers import STATUS
+from xingji.runtime.hotword_file import HotwordFile
+from xingji.settings import Settings
+from xingji.wire.socketio import LANGUAGES
+
+DOCUMENT = yaml.safe_load((ROOT / "openapi.yaml").read_text("utf-8"))
+OPERATIONS = {(method, path): said for path, item in DOCUMENT["paths"].items() for method, said in item.items()}
+NOT_REST = {"/", "/static/<path:filename>"}
+
+HOTWORDS = "/api/asr/hotwords"
+TRANSCRIBE = "/api/asr/transcribe"
+RECORDING = "/api/asr/recordings/{recording_id}"
+
+Case = tuple[str, str, int]  # method, path, status
+
+
+def place(method: str, path: str, status: int) -> str:
+    """JSON pointer of what the document says about this answer."""
+    pointer = f"/paths/{escaped(path)}/{method}/responses/{status}"
+    return str(at(pointer).get("$ref", f"#{pointer}")).removeprefix("#")
+
+
+def at(pointer: str) -> Any:
+    node = DOCUMENT
+    for part in pointer.split("/")[1:]:
+        node = node[part.replace("~1", "/")]
+    return node
+
+
+def escaped(key: str) -> str:
+    return key.replace("/", "~1")
+
+
+def strict(node: Any) -> Any:
+    """The same schemas, but objects have only the properties that are named."""
+    if isinstance(node, list):
+        return [strict(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    closed = {"additionalProperties": False} if node.get("type") == "object" and "properties" in node else {}
+    return closed | {key: strict(value) for key, value in node.items()}
+
+
+REGISTRY = Registry().with_resource("urn:api", Resource(strict(DOCUMENT), DRAFT202012))
+
+
+def check(method: str, path: str, status: int, answer: Any) -> None:
+    """``answer`` of requests or of Flask's test client is what the document says."""
+    assert answer.status_code == status, answer.text
+    pointer = place(method, path, status)
+    said = at(pointer)
+    for name, header in said.get("headers", {}).items():
+        schema = at(header["$ref"][1:])["schema"]
+        value = answer.headers[name]
+        Draft202012Validator(schema).validate(int(value) if schema["type"] == "integer" else value)
+    kind = answer.headers["Content-Type"].partition(";")[0]
+    assert kind in said["content"]
+    if "schema" in said["content"][kind]:
+        schema = {"$ref": f"urn:api#{pointer}/content/{escaped(kind)}/schema"}
+        Draft202012Validator(schema, registry=REGISTRY).validate(json.loads(answer.text))
+
+
+# -- the document -----------------------------------------------------------------
+
+
+def test_the_document_is_valid_and_of_this_version() -> None:
+    validate(DOCUMENT)
+    assert DOCUMENT["info"]["version"] == __version__
+
+
+def test_it_describes_exactly_the_routes_that_exist() -> None:
+    rules = create_rest(settings()).url_map.iter_rules()
+    routes = {
+        (method.lower(), re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
+        for rule in rules
+        if rule.rule not in NOT_REST
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    assert set(OPERATIONS) == routes
+
+
+def test_every_operation_is_described_in_both_languages() -> None:
+    han = re.compile(r"[一-鿿]")
+    for said in OPERATIONS.values():
+        chinese, english = said["description"].split("\n\n")
+        assert han.search(chinese) and not han.search(english) and not han.search(said["summary"])
+
+
+def test_every_error_code_is_listed_and_each_status_has_its_own() -> None:
+    assert DOCUMENT["components"]["schemas"]["ErrorCode"]["enum"] == list(CODES)
+    for method, path in OPERATIONS:
+        for status, content in answers(method, path):
+            schema = content.get("application/json", {}).get("schema", {})
+            for part in schema.get("allOf", ())[1:]:
+                code = part["properties"]["code"]
+                for name in code.get("enum", [code.get("const")]):
+                    assert STATUS.get(name, 400) == status
+
+
+def answers(method: str, path: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    for status in OPERATIONS[method, path]["responses"]:
+        yield int(status), at(place(method, path, int(status)))["content"]
+
+
+def test_names_and_limits_are_those_of_the_code() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    source = (ROOT / "xingji" / "doors" / "rest.py").read_text("utf-8")
+    assert set(schemas["Upload"]["properties"]) == set(re.findall(r'(?:\.get|_flag)\("(\w+)"', source))
+    assert schemas["Upload"]["properties"]["language"]["enum"] == list(LANGUAGES)
+    item = schemas["HotwordItem"]["properties"]
+    assert item["text"]["maxLength"] == item["aliases"]["items"]["maxLength"] == LONGEST_WORD
+    weight = (item["weight"]["minimum"], item["weight"]["default"], item["weight"]["maximum"])
+    assert weight == (LIGHTEST, Hotword("x").weight, HEAVIEST)
+    assert schemas["Words"]["oneOf"][0]["maxItems"] == LARGEST_TABLE
+
+
+# -- answers of a real server -----------------------------------------------------------
+
+QUESTION = (SPEECH / "question.wav").read_bytes()
+OTHER_VERSION = {"If-Match": '"0"'}
+NO_VERSION = {"If-Match": "seven"}
+
+
+def upload(data: bytes = QUESTION, name: str = "a.wav", **fields: str) -> dict[str, Any]:
+    return {"files": {"file": (name, data)}, "data": fields}
+
+
+LIVE: dict[str, tuple[Case, dict[str, Any]]] = {
+    "health": (("get", "/api/health", 200), {}),
+    "ready": (("get", "/api/ready", 200), {}),
+    "models": (("get", "/api/asr/models", 200), {}),
+    "formats": (("get", "/api/asr/formats", 200), {}),
+    "yaml": (("get", "/openapi.yaml", 200), {}),
+    "json": (("get", "/openapi.json", 200), {}),
+    "upload": (("post", TRANSCRIBE, 200), upload(hotwords="语音")),
+    "upload with layers": (("post", TRANSCRIBE, 200), upload(compare="true", generate_timestamps="0")),
+    "no file": (("post", TRANSCRIBE, 400), {"data": {"x": "1"}}),
+    "no file name": (("post", TRANSCRIBE, 400), {"files": {"file": ("", b"abc")}}),
+    "an empty file": (("post", TRANSCRIBE, 400), upload(b"")),
+    "no audio": (("post", TRANSCRIBE, 400), upload(b"%PDF-1.7\n" * 100)),
+    "a bad flag": (("post", TRANSCRIBE, 400), upload(llm="maybe")),
+    "a damaged file": (("post", TRANSCRIBE, 422), upload(encode(chirp(44_100, 9), 44_100, "ipod", "aac")[:20_000])),
+    "an unknown recording": (("get", RECORDING, 404), {"id": "rec_unknown"}),
+    "read": (("get", HOTWORDS, 200), {}),
+    "replace": (("put", HOTWORDS, 200), {"json": {"hotwords": ["甲乙", {"text": "DAC", "weight": 9, "lang": "en"}]}}),
+    "replace, no version": (("put", HOTWORDS, 400), {"json": [], "headers": NO_VERSION}),
+    "replace, other version": (("put", HOTWORDS, 412), {"json": [], "headers": OTHER_VERSION}),
+    "replace by nonsense": (("put", HOTWORDS, 422), {"json": [{"text": "甲乙", "weight": 101}]}),
+    "replace by no json": (("put", HOTWORDS, 422), {"data": b"{"}),
+    "add": (("post", HOTWORDS, 201), {"json": [{"text": "丙丁", "aliases": ["冰丁"]}]}),
+    "add, no version": (("post", HOTWORDS, 400), {"json": [], "headers": NO_VERSION}),
+    "add, other version": (("post", HOTWORDS, 412), {"json": [], "headers": OTHER_VERSION}),
+    "add nonsense": (("post", HOTWORDS, 422), {"json": [1]}),
+    "remove many": (("delete", HOTWORDS, 200), {"json": {"hotwords": ["备份演练"]}}),
+    "remove many, no version": (("delete", HOTWORDS, 400), {"json": ["备份演练"], "headers": NO_VERSION}),
+    "remove many, other version": (("delete", HOTWORDS, 412), {"json": ["备份演练"], "headers": OTHER_VERSION}),
+    "remove what is not there": (("delete", HOTWORDS, 404), {"json": ["甲乙"]}),
+    "remove nonsense": (("delete", HOTWORDS, 422), {"json": [1]}),
+    "remove": (("delete", HOTWORDS + "/{text}", 200), {"id": "备份演练"}),
+    "remove, no version": (("delete", HOTWORDS + "/{text}", 400), {"id": "备份演练", "headers": NO_VERSION}),
+    "remove, other version": (("delete", HOTWORDS + "/{text}", 412), {"id": "备份演练", "headers": OTHER_VERSION}),
+    "remove an unknown word": (("delete", HOTWORDS + "/{text}", 404), {"id": "a/b"}),
+    "reload": (("post", HOTWORDS + "/reload", 200), {}),
+}
+
+
+@pytest.fixture
+def one_hotword(server: Server) -> Iterator[None]:
+    for words in (["备份演练"], []):
+        server.hotwords.write_text(json.dumps({"hotwords": words}), "utf-8")
+        assert server.post(HOTWORDS + "/reload").status_code == 200
+        if words:
+            yield
+
+
+@pytest.mark.parametrize("name", LIVE)
+def test_answers_of_the_server(server: Server, one_hotword: None, name: str) -> None:
+    (method, path, status), options = LIVE[name]
+    more = {key: value for key, value in options.items() if key != "id"}
+    url = server.url + re.sub(r"{\w+}", options.get("id", ""), path)
+    check(method, path, status, requests.request(method, url, timeout=ANSWER_S, **more))
+
+
+RECORDED: list[Case] = [("get", RECORDING, 202), ("get", RECORDING, 200)]
+
+
+def test_the_result_of_a_recording(server: Server) -> None:
+    with Recorder(server.url) as client:
+        id = client.start(hotwords=["语音"])["recording_id"]
+        path = RECORDING.replace("{recording_id}", id)
+        check(*RECORDED[0], server.get(path))
+        client.play(utterance("question").pcm, pace=0)
+        final = client.stop()
+        answer = server.get(path)
+        check(*RECORDED[1], answer)
+        assert answer.json()["data"] == final
+
+
+HALF_WRITTEN: Case = ("post", HOTWORDS + "/reload", 422)
+
+
+def test_reloading_a_half_written_file(server: Server, one_hotword: None) -> None:
+    server.hotwords.write_text('{"hotwords": ["备', "utf-8")
+    check(*HALF_WRITTEN, server.post(HALF_WRITTEN[1]))
+
+
+def test_the_document_as_json_is_the_document(server: Server) -> None:
+    assert server.get("/openapi.json").json() == DOCUMENT
+    assert server.get("/openapi.yaml").content == (ROOT / "openapi.yaml").read_bytes()
+
+
+# -- answers that a healthy server does not give ---------------------------------------------
+
+
+def settings(**more: Any) -> Settings:
+    return Settings(_env_file=None, max_upload_bytes=1, **more)
+
+
+def client(wanted: Settings, **parts: Any) -> FlaskClient:
+    """The routes, with nothing behind them but ``parts``; whatever asks for more fails."""
+    app = create_rest(wanted)
+    app.extensions["xingji"] = SimpleNamespace(settings=wanted, **parts)
+    return app.test_client()
+
+
+def declared(status: int) -> list[Case]:
+    return [(*key, status) for key, said in OPERATIONS.items() if str(status) in said["responses"]]
+
+
+def ask(asked: FlaskClient, method: str, path: str, **more: Any) -> Any:
+    body = {"data": {"file": (io.BytesIO(QUESTION), "a.wav")}} if path == TRANSCRIBE else {"json": ["甲乙"]}
+    return asked.open(re.sub(r"{\w+}", "x", path), method=method.upper(), **(body | more))
+
+
+@pytest.mark.parametrize("case", declared(401), ids=str)
+def test_without_a_token(case: Case) -> None:
+    asked = client(settings(tokens=("secret",)))
+    check(*case, ask(asked, *case[:2]))
+    for shown in ({"headers": {"Authorization": "Bearer secret"}}, {"query_string": {"token": "secret"}}):
+        assert ask(asked, *case[:2], **shown).status_code != 401
+
+
+def test_only_what_wants_no_token_says_so() -> None:
+    free = {key for key, said in OPERATIONS.items() if said.get("security") == []}
+    assert free == set(OPERATIONS) - {(method, path) for method, path, _ in declared(401)}
+
+
+@pytest.mark.parametrize("case", declared(413), ids=str)
+def test_too_large(case: Case, tmp_path: Path) -> None:
+    asked = client(settings(), hotwords=HotwordFile(tmp_path / "hotwords.json", lambda words: None))
+    kind = "multipart/form-data; boundary=x" if case[1] == TRANSCRIBE else "application/json"
+    check(*case, asked.open(case[1], method=case[0].upper(), data=bytes(2 << 20), content_type=kind))
+
+
+@pytest.mark.parametrize("case", declared(500), ids=str)
+def test_a_defect(case: Case) -> None:
+    check(*case, ask(client(settings()), *case[:2]))
+
+
+class Refusing:
+    """A hub that takes no recordings."""
+
+    def __init__(self, code: str) -> None:
+        self._code = code
+
+    def open(self, *_: object) -> None:
+        raise XingjiError(self._code, detail={"retry_after_ms": 1500})
+
+
+REFUSED: dict[str, Case] = {"busy": ("post", TRANSCRIBE, 429), "not_ready": ("post", TRANSCRIBE, 503)}
+
+
+@pytest.mark.parametrize("code", REFUSED)
+def test_an_upload_that_has_to_wait(code: str) -> None:
+    answer = ask(client(settings(), hub=Refusing(code)), *REFUSED[code][:2])
+    check(*REFUSED[code], answer)
+    assert answer.headers["Retry-After"] == "2"
+
+
+LOADING: Case = ("get", "/api/ready", 503)
+
+
+def test_not_ready() -> None:
+    check(*LOADING, client(settings(), pool=SimpleNamespace(ready=False)).get(LOADING[1]))
+
+
+def test_no_declared_answer_goes_unchecked() -> None:
+    seen = {case for case, _ in LIVE.values()} | {*RECORDED, HALF_WRITTEN, *REFUSED.values(), LOADING}
+    seen |= {*declared(401), *declared(413), *declared(500)}
+    assert seen == {(*key, int(status)) for key, said in OPERATIONS.items() for status in said["responses"]}
