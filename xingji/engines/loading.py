@@ -87,6 +87,8 @@ def load(path: Path, device: str, kind: str) -> Loaded:
                 disable_pbar=True,
                 ignore_init_mismatch=False,
             )
+        except torch.OutOfMemoryError:
+            raise  # not the directory's fault
         except _BROKEN as error:
             raise EngineError(f"{path.name}: cannot be loaded ({type(error).__name__})") from error
     model, frontend = auto.model, auto.kwargs["frontend"]

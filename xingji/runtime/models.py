@@ -1,18 +1,21 @@
 """Which model directories are in use: the official ones, the embedded mini pack, or a directory of the user's."""
 
+import logging
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-PARTS = ("vad", "paraformer", "punc", "sensevoice")
+from .registry import Entry, Locked, RegistryError, Store, damaged, official
 
-OFFICIAL = {
-    "paraformer": "iic/speech_paraformer-large_asr_nat-zh-cn-16k-common-vocab8404-online",
-    "punc": "iic/punc_ct-transformer_zh-cn-common-vad_realtime-vocab272727",
-    "vad": "iic/speech_fsmn_vad_zh-cn-16k-common-pytorch",
-    "sensevoice": "iic/SenseVoiceSmall",
-}
+log = logging.getLogger(__name__)
 
-MINIPACK = Path(__file__).resolve().parents[1] / "minipack"
+PART_OF = {"vad": "vad", "streaming": "paraformer", "punctuation": "punc", "segment": "sensevoice"}
+PARTS = tuple(PART_OF.values())
+
+ROOT = Path(__file__).resolve().parents[2]
+MINIPACK = ROOT / "xingji" / "minipack"
 
 
 class ModelsMissing(Exception):
@@ -30,19 +33,56 @@ class ModelSet:
         return self.source == "minipack"
 
 
-def find(wanted: str, cache: Path) -> ModelSet:
+def find(wanted: str, store: Store) -> ModelSet:
     """``wanted``: auto, official, minipack or a directory with the four parts. Raises ModelsMissing."""
     if wanted == "minipack":
         return _directory("minipack", MINIPACK)
     if wanted in ("auto", "official"):
-        official = {part: cache / "models" / id for part, id in OFFICIAL.items()}
-        missing = [OFFICIAL[part] for part, path in official.items() if not _holds_model(path)]
-        if not missing:
-            return ModelSet("official", {p: path.resolve() for p, path in official.items()}, dict(OFFICIAL))
+        entries, found = _official(store)
+        if found.keys() == entries.keys():
+            part = {id: PART_OF[entry.role] for id, entry in entries.items()}
+            names = {part[id]: entry.modelscope.repo for id, entry in entries.items()}
+            return ModelSet("official", {part[id]: path for id, path in found.items()}, names)
         if wanted == "official":
-            raise ModelsMissing(f"官方模型还没有下载：{'、'.join(missing)}（official models are not downloaded）")
+            missing = "、".join(entries[id].modelscope.repo for id in entries if id not in found)
+            raise ModelsMissing(f"官方模型还没有下载：{missing}（official models are not downloaded）")
         return _directory("minipack", MINIPACK)
     return _directory("directory", Path(wanted))
+
+
+def download(store: Store) -> None:
+    """Run ``download_models.py`` if an official model is not here. What fails is in its output and the log only."""
+    entries, found = _official(store)
+    if found.keys() == entries.keys():
+        return
+    log.info("downloading official models", extra={"missing": sorted(entries.keys() - found.keys())})
+    caches = {"MODELSCOPE_CACHE": str(store.modelscope.resolve()), "HF_HOME": str(store.huggingface.resolve())}
+    status = subprocess.run(
+        [sys.executable, str(ROOT / "download_models.py")],
+        env=os.environ | caches,
+        stdin=subprocess.DEVNULL,
+        stdout=2,  # standard error, where the log goes
+    ).returncode
+    if status != 0:
+        log.warning("official models are not downloaded", extra={"status": status})
+
+
+def _official(store: Store) -> tuple[dict[str, Entry], dict[str, Path]]:
+    """The official models, and the directories of those that are here whole."""
+    try:
+        entries, locks = official(), store.locked()
+    except RegistryError as error:
+        raise ModelsMissing(str(error)) from error
+    places = {id: _place(entry, locks.get(id), store) for id, entry in entries.items()}
+    return entries, {id: path.resolve() for id, path in places.items() if path is not None}
+
+
+def _place(entry: Entry, locked: Locked | None, store: Store) -> Path | None:
+    if locked is not None:
+        folder = store.folder(locked.hub, locked.repo)
+        return None if damaged(folder, locked, digests=False) else folder
+    by_hand = (store.folder(hub, source.repo) for hub, source in entry.sources())
+    return next((folder for folder in by_hand if _holds_model(folder)), None)
 
 
 def _directory(source: str, root: Path) -> ModelSet:

@@ -1,0 +1,43 @@
+"""Which device the models of a process run on: the one asked for, else the CPU and the reason why.
+
+ROCm builds of torch call their devices cuda, so they need no word of their own.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+T = TypeVar("T")
+
+
+def place(wanted: str, mps: bool, build: Callable[[str], T]) -> tuple[T, str | None]:
+    """``build(device)`` on the device asked for: what it made, and why that is on the CPU if it should not be.
+
+    ``wanted``: auto, cpu, cuda, cuda:N or mps; without ``mps`` Apple's device counts as absent. Reasons, which
+    are stable: ``cuda_unavailable``, ``mps_unavailable``, ``cuda_out_of_memory``. ``auto`` takes the best
+    there is; only a device that is full is worth a reason then.
+    """
+    device, reason = _choose(wanted, mps)
+    try:
+        return build(device), reason
+    except torch.OutOfMemoryError:
+        if device == "cpu":
+            raise
+    torch.cuda.empty_cache()  # here, outside the handler, the traceback no longer holds what was built
+    return build("cpu"), "cuda_out_of_memory"
+
+
+def _choose(wanted: str, mps: bool) -> tuple[str, str | None]:
+    kind, _, index = wanted.partition(":")
+    cuda = torch.cuda.is_available() and int(index or 0) < torch.cuda.device_count()
+    mps = mps and torch.backends.mps.is_available()
+    match kind:
+        case "auto":
+            return ("cuda:0" if cuda else "mps" if mps else "cpu"), None
+        case "cuda":
+            return (f"cuda:{index or 0}", None) if cuda else ("cpu", "cuda_unavailable")
+        case "mps":
+            return ("mps", None) if mps else ("cpu", "mps_unavailable")
+        case _:
+            return "cpu", None
