@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import Any
 
 from dotenv import dotenv_values
 
@@ -18,13 +19,25 @@ from xingji.settings import Settings
 __all__ = ["handle_audio_data", "handle_start_recording", "handle_stop_recording", "init_models", "main"]
 
 
-def main() -> None:
-    settings = Settings()
+def start(settings: Settings) -> tuple[Any, Any]:
+    """The gateway and its Socket.IO, with the workers loading; ends the process where there are no models."""
     try:
-        app, socketio = create_app(settings)
+        return create_app(settings)
     except ModelsMissing as error:
         sys.exit(f"{error}\n运行 python download_models.py 下载，或设 XINGJI_MODELS=minipack 试用。")
-    serve(app, socketio, settings)
+
+
+def __getattr__(name: str) -> Any:
+    """``app`` is made when a WSGI server first asks for it, so that importing this module starts nothing."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()["app"], _ = start(Settings())
+    return globals()["app"]
+
+
+def main() -> None:
+    settings = Settings()
+    serve(*start(settings), settings)
 
 
 if __name__ == "__main__":

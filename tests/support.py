@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import wave
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,9 +79,16 @@ def silence(seconds: float) -> bytes:
 
 
 class Server:
-    """``asr_api_server.py`` on a free port, with its own hotword file; a context manager."""
+    """``command``, run in ``cwd``, on a free port and with its own hotword file; a context manager."""
 
-    def __init__(self, folder: Path, **environment: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        command: Sequence[str] = (sys.executable, "asr_api_server.py"),
+        cwd: Path = ROOT,
+        **environment: str,
+    ) -> None:
+        self._command, self._cwd = command, cwd
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -100,14 +107,18 @@ class Server:
     def __enter__(self) -> "Server":
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "asr_api_server.py"],
-                cwd=ROOT,
+                self._command,
+                cwd=self._cwd,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
-        self.wait(lambda: self.get("/api/ready").status_code == 200, START_S)
+        try:
+            self.wait(lambda: self.get("/api/ready").status_code == 200, START_S)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -138,18 +149,19 @@ class Server:
         return requests.post(self.url + path, timeout=ANSWER_S, **options)
 
     def worker_pids(self) -> dict[str, int]:
-        """Process ids of the inference workers by role."""
-        found = {}
+        """Process ids of the inference workers by role; gunicorn has a process between them and its own."""
+        found, parents = {}, {}
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
                 try:
                     words = (entry / "cmdline").read_bytes().split(b"\0")
-                    parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+                    parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
                 except (OSError, IndexError):
                     continue
-                if parent == self.process.pid and b"xingji.runtime.worker" in words:
-                    found[words[words.index(b"xingji.runtime.worker") + 1].decode()] = int(entry.name)
-        return found
+                if b"xingji.runtime.worker" in words:
+                    found[int(entry.name)] = words[words.index(b"xingji.runtime.worker") + 1].decode()
+        above = {pid: {parents[pid], parents.get(parents[pid])} for pid in found}
+        return {role: pid for pid, role in found.items() if self.process.pid in above[pid]}
 
 
 class Recorder:

@@ -8,33 +8,34 @@ import threading
 import time
 from urllib.parse import urlsplit
 
+from engineio.payload import Payload
 from flask import Flask
 from flask_socketio import SocketIO
 
 from . import logs
-from .doors import Services, answers, hotwords, ops, rest, sockets
+from .doors import Services, answers, hotwords, ops, rest, sockets, spec
 from .engines.pinyin import Pypinyin
 from .runtime.correcting import Corrections
 from .runtime.driver import Clocks
 from .runtime.green import bound_messages
 from .runtime.hotword_file import HotwordFile
 from .runtime.hub import Hub, Limits
-from .runtime.models import ModelSet, find
+from .runtime.models import ModelSet, download, find
 from .runtime.pool import Pool
+from .runtime.registry import Store
 from .settings import ROOT, Settings
 
 log = logging.getLogger(__name__)
 
-GRACE_S = 20.0
+GRACE_S = 18.0  # with what happens before and after, the process is gone within 20
+POLLED_PACKETS = 10_000  # in one request of a polling client: engineio's 16 end it after 1.6 s of slow network
 FORM_OVERHEAD = 1 << 20  # bytes of an upload's request beyond the file itself
 
 
 def create_app(settings: Settings) -> tuple[Flask, SocketIO]:
     """Build the gateway and start its workers; they load while this returns. Raises ModelsMissing."""
-    logs.configure(settings.log_level)
-    app = Flask("xingji", static_folder=str(ROOT / "web"), static_url_path="/static")
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_bytes + FORM_OVERHEAD
-    app.json.ensure_ascii = False  # type: ignore[attr-defined]
+    logs.configure(settings.log_level, settings.log_dir)
+    app = create_rest(settings)
     socketio = SocketIO(
         app,
         async_mode=settings.async_mode,
@@ -47,18 +48,31 @@ def create_app(settings: Settings) -> tuple[Flask, SocketIO]:
         manage_session=False,
     )
     bound_messages(socketio.server.eio, settings.max_frame_bytes)
+    Payload.max_decode_packets = POLLED_PACKETS
     app.extensions["xingji"] = _services(settings, socketio, init_models(settings))
-    answers.register(app)
-    for blueprint in (ops.pages, rest.api, hotwords.api):
-        app.register_blueprint(blueprint)
     sockets.register(socketio)
+    threading.Thread(target=announce, args=(app, settings), daemon=True).start()
     return app, socketio
+
+
+def create_rest(settings: Settings) -> Flask:
+    """Every route of the gateway, with nothing behind it yet; ``app.extensions["xingji"]`` takes the Services."""
+    app = Flask("xingji", static_folder=str(ROOT / "web"), static_url_path="/static")
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_bytes + FORM_OVERHEAD
+    app.json.ensure_ascii = False  # type: ignore[attr-defined]
+    answers.register(app)
+    for blueprint in (ops.pages, rest.api, hotwords.api, spec.document):
+        app.register_blueprint(blueprint)
+    return app
 
 
 def init_models(settings: Settings) -> tuple[ModelSet, Pool]:
     """Find the model directories and start the workers that load them. Raises ModelsMissing."""
-    models = find(settings.models, settings.models_cache)
-    pool = Pool(models.paths, settings.device, settings.job_timeout_s, settings.log_level)
+    store = Store(settings.models_cache, settings.hf_cache)
+    if settings.download and settings.models in ("auto", "official"):
+        download(store)
+    models = find(settings.models, store)
+    pool = Pool(models.paths, settings.device, settings.job_timeout_s, settings.log_level, settings.use_mps)
     atexit.register(pool.close)
     return models, pool
 
@@ -84,7 +98,9 @@ def _corrections(settings: Settings) -> Corrections | None:
         return None
     from .engines.qwen3 import Qwen3Corrector
 
-    corrector = Qwen3Corrector(settings.llm_api_url, settings.llm_api_key, settings.llm_model, timeout_s=settings.llm_timeout_s)
+    corrector = Qwen3Corrector(
+        settings.llm_api_url, settings.llm_api_key, settings.llm_model, timeout_s=settings.llm_timeout_s
+    )
     return Corrections(corrector, settings.llm_concurrency, settings.llm_timeout_s)
 
 
@@ -114,22 +130,18 @@ def announce(app: Flask, settings: Settings) -> None:
 
 
 def serve(app: Flask, socketio: SocketIO, settings: Settings) -> None:
-    """Run until SIGTERM or Ctrl-C; then finish what is being recorded, at most ``GRACE_S`` seconds."""
+    """Run until SIGTERM or Ctrl-C; then finish what is being recorded, within ``GRACE_S`` seconds."""
     here: Services = app.extensions["xingji"]
     asked: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         # The handler may interrupt eventlet's own loop, where nothing may wait or switch: it only leaves word.
         signal.signal(number, lambda number, _: asked.append(number))
-    threading.Thread(target=_shut_down, args=(here, asked), daemon=True).start()
-    threading.Thread(target=announce, args=(app, settings), daemon=True).start()
+    threading.Thread(target=_end_when, args=(asked, here), daemon=True).start()
     socketio.run(app, host=settings.host, port=settings.port, allow_unsafe_werkzeug=True)
 
 
-def _shut_down(here: Services, asked: list[int]) -> None:
+def _end_when(asked: list[int], here: Services) -> None:
     while not asked:
         time.sleep(0.2)
-    log.info("stopping", extra={"recordings": here.hub.active})
-    here.hub.drain(GRACE_S)
-    time.sleep(0.5)  # the last results are on their way to their sockets
-    here.pool.close()
+    here.shut_down(GRACE_S)
     os._exit(0)  # neither server can be asked to return from its accept loop

@@ -22,8 +22,29 @@ class Settings(BaseSettings):
         "auto",
         description="auto（有官方模型则用，否则内置小模型）、official、minipack 或模型目录。 Which models.",
     )
-    models_cache: Path = Field(Path("models_cache"), description="官方模型的下载目录。 Where official models lie.")
-    device: str = Field("cpu", description="cpu 或 cuda:0 等。 Torch device of the workers.")
+    download: bool = Field(
+        False, description="启动时官方模型不全，就先下载（会推迟启动）。 Download missing official models at start."
+    )
+    models_cache: Path = Field(
+        Path("models_cache"),
+        validation_alias=AliasChoices("MODELSCOPE_CACHE", "models_cache"),
+        description="来自 ModelScope 的官方模型和摘要记录。 Where models from ModelScope lie, and the lock.",
+    )
+    hf_cache: Path = Field(
+        Path("hf_cache"),
+        validation_alias=AliasChoices("HF_HOME", "hf_cache"),
+        description="来自 Hugging Face 的官方模型。 Where models from Hugging Face lie.",
+    )
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        description="auto、cpu、cuda、cuda:N（ROCm 亦同）或 mps；没有就退回 CPU。 Device; CPU where it is absent.",
+    )
+    use_mps: bool = Field(
+        True,
+        validation_alias=AliasChoices("USE_MPS", "use_mps"),
+        description="0 则不用 Apple 的 mps。 0 keeps the workers off Apple's mps.",
+    )
     async_mode: Literal["eventlet", "threading"] = Field(
         "eventlet", description="eventlet（默认）或 threading（开发、Windows，约 100 个客户端以内）。 Server threads."
     )
@@ -51,6 +72,7 @@ class Settings(BaseSettings):
         (), description="访问令牌，逗号分隔；留空则不验证。 Access tokens; empty switches the check off."
     )
     log_level: str = Field("INFO", description="日志级别。 Log level.")
+    log_dir: str = Field("", description="日志文件的目录；留空则不写文件。 Folder of log files; empty: none.")
 
     llm_api_url: str = Field(
         "",
