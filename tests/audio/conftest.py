@@ -91,9 +91,7 @@ def children(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[subprocess.Popen[
 
 
 @pytest.fixture
-def hear(
-    tmp_path: Path, children: list[subprocess.Popen[bytes]], limits: Limits
-) -> Callable[..., NDArray[np.int16]]:
+def hear(tmp_path: Path, children: list[subprocess.Popen[bytes]], limits: Limits) -> Callable[..., NDArray[np.int16]]:
     """Decode these bytes. The file's name says nothing about them, and no other file may appear."""
 
     def hear(data: bytes, limits: Limits = limits) -> NDArray[np.int16]:

@@ -80,9 +80,7 @@ def test_a_file_sounds_as_it_was_encoded(
     assert measured >= snr
 
 
-def test_16k_int16_passes_unchanged_in_chunks_of_one_second(
-    encode: Encode, chirp: Chirp, tmp_path: Path
-) -> None:
+def test_16k_int16_passes_unchanged_in_chunks_of_one_second(encode: Encode, chirp: Chirp, tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes(encode(chirp(16_000, 2.5), 16_000, "wav", "pcm_s16le"))
     with wave.open(str(path)) as file:
@@ -116,9 +114,7 @@ def test_a_rate_that_changes_on_the_way(encode: Encode, chirp: Chirp) -> None:
 
 
 def test_chained_ogg_is_read_to_its_end(encode: Encode, chirp: Chirp) -> None:
-    assert len(inside(2 * encode(chirp(48_000), 48_000, "ogg", "libopus"))) == pytest.approx(
-        48_000, abs=16 * 120
-    )
+    assert len(inside(2 * encode(chirp(48_000), 48_000, "ogg", "libopus"))) == pytest.approx(48_000, abs=16 * 120)
 
 
 def test_nan_and_infinity_are_silence() -> None:
@@ -138,9 +134,7 @@ def test_the_public_list_is_what_is_promised() -> None:
     ("form", "codec"),
     [("wav", "pcm_s16le"), ("mp3", "libmp3lame"), ("flac", "flac"), ("ogg", "flac"), ("adts", "aac")],
 )
-def test_a_file_cut_in_the_middle_keeps_its_first_half(
-    form: str, codec: str, encode: Encode, chirp: Chirp
-) -> None:
+def test_a_file_cut_in_the_middle_keeps_its_first_half(form: str, codec: str, encode: Encode, chirp: Chirp) -> None:
     data = encode(chirp(16_000, 4), 16_000, form, codec)
     assert 0.2 * 64_000 < len(inside(data[: len(data) // 2])) < 0.8 * 64_000
 
@@ -174,13 +168,7 @@ def wav(
     width = channels * bits // 8
     form = struct.pack("<HHIIHH", tag, channels, rate, rate * width, width, bits)
     return (
-        b"RIFF"
-        + struct.pack("<I", 36 + size)
-        + b"WAVEfmt \x10\0\0\0"
-        + form
-        + b"data"
-        + struct.pack("<I", size)
-        + data
+        b"RIFF" + struct.pack("<I", 36 + size) + b"WAVEfmt \x10\0\0\0" + form + b"data" + struct.pack("<I", size) + data
     )
 
 
@@ -206,11 +194,7 @@ def archive() -> bytes:
     return buffer.getvalue()
 
 
-PDF = (
-    b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<</Type/Catalog>>\nendobj\n"
-    + b"stream 0 0 m\n" * 500
-    + b"%%EOF\n"
-)
+PDF = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<</Type/Catalog>>\nendobj\n" + b"stream 0 0 m\n" * 500 + b"%%EOF\n"
 BAD = {
     "nothing": (b"", "empty_file"),
     "one byte": (b"R", "unsupported_format"),
@@ -256,9 +240,7 @@ def test_no_damage_has_another_end(encode: Encode, chirp: Chirp, data: st.DataOb
         ("webm", "libopus", 48_000),
     ]))  # fmt: skip
     file = bytearray(encode(chirp(rate, 0.3), rate, form, codec))
-    for at, byte in data.draw(
-        st.lists(st.tuples(st.integers(0, len(file) - 1), st.integers(0, 255)), max_size=30)
-    ):
+    for at, byte in data.draw(st.lists(st.tuples(st.integers(0, len(file) - 1), st.integers(0, 255)), max_size=30)):
         file[at] = byte
     file = file[: data.draw(st.integers(1, len(file)))]
     try:

@@ -62,17 +62,13 @@ PLAYLISTS = {
 
 @pytest.mark.parametrize("kind", PLAYLISTS)
 @pytest.mark.parametrize("target", ["file", "http"])
-def test_a_playlist_is_not_followed(
-    kind: str, target: str, trap: dict[str, str], code_of: Callable[..., str]
-) -> None:
+def test_a_playlist_is_not_followed(kind: str, target: str, trap: dict[str, str], code_of: Callable[..., str]) -> None:
     assert code_of(PLAYLISTS[kind].format(target=trap[target]).encode()) == "unsupported_format"
 
 
 @pytest.mark.parametrize("options", ["format_whitelist", "protocol_whitelist"])
 @pytest.mark.parametrize("target", ["file", "http"])
-def test_each_whitelist_alone_stops_a_forced_playlist(
-    options: str, target: str, trap: dict[str, str]
-) -> None:
+def test_each_whitelist_alone_stops_a_forced_playlist(options: str, target: str, trap: dict[str, str]) -> None:
     playlist = io.BytesIO(HLS.format(target=trap[target]).encode())
     with (
         pytest.raises(av.FFmpegError),
@@ -130,9 +126,7 @@ def confined(attempt: str, cwd: Path) -> subprocess.CompletedProcess[bytes]:
 # What one file may cost
 
 
-def test_a_bomb_is_cut_at_the_limit(
-    encode: Encode, tmp_path: Path, children: list[subprocess.Popen[bytes]]
-) -> None:
+def test_a_bomb_is_cut_at_the_limit(encode: Encode, tmp_path: Path, children: list[subprocess.Popen[bytes]]) -> None:
     path = tmp_path / "bomb.flac"
     path.write_bytes(encode(np.zeros(16_000 * 600, np.float32), 16_000, "flac", "flac"))
     assert path.stat().st_size < 200_000
@@ -144,9 +138,7 @@ def test_a_bomb_is_cut_at_the_limit(
     assert 3 * 16_000 < heard <= 5 * 16_000
 
 
-def test_the_clock_stops_the_child(
-    code_of: Callable[..., str], children: list[subprocess.Popen[bytes]]
-) -> None:
+def test_the_clock_stops_the_child(code_of: Callable[..., str], children: list[subprocess.Popen[bytes]]) -> None:
     assert code_of(silence(1), replace(LIMITS, max_wall_s=0.001)) == "too_large"
     if sys.platform != "win32":
         assert children[0].returncode == -signal.SIGKILL
@@ -188,9 +180,7 @@ def test_secrets_stay_with_the_parent(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("end", ["close", "drop", "throw"])
-def test_stopping_early_kills_the_child(
-    end: str, tmp_path: Path, children: list[subprocess.Popen[bytes]]
-) -> None:
+def test_stopping_early_kills_the_child(end: str, tmp_path: Path, children: list[subprocess.Popen[bytes]]) -> None:
     path = tmp_path / "long.wav"
     path.write_bytes(silence(30))  # more than pipes hold: the child is still writing
     chunks = decode_file(path, LIMITS)

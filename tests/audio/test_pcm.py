@@ -155,9 +155,7 @@ def voice(samples: int, seed: int) -> np.ndarray:
 @given(st.floats(1e-4, 1.5), st.integers(0, 2**32), st.sampled_from(["voice", "noise", "from int16"]))
 @settings(max_examples=40, deadline=None)
 def test_float_audio_is_noticed(peak: float, seed: int, kind: str) -> None:
-    sound = peak * (
-        np.random.default_rng(seed).uniform(-1, 1, 1600) if kind == "noise" else voice(1600, seed)
-    )
+    sound = peak * (np.random.default_rng(seed).uniform(-1, 1, 1600) if kind == "noise" else voice(1600, seed))
     if kind == "from int16":
         sound = np.rint(np.clip(sound, -1, 1) * 32767) / 32768
         if np.count_nonzero(sound) < 64:

@@ -113,7 +113,9 @@ def test_bad_options_start_nothing(server: Server, kind: str) -> None:
 
 def test_unknown_options_and_further_arguments_are_ignored(server: Server) -> None:
     with Recorder(server.url) as client:
-        ack = client.client.call("start_recording", ({"wings": 2, "client_recording_id": "我的"}, "more", 3), timeout=10)
+        ack = client.client.call(
+            "start_recording", ({"wings": 2, "client_recording_id": "我的"}, "more", 3), timeout=10
+        )
         assert ack["ok"]
         assert client.expect("recording_started")["client_recording_id"] == "我的"
         assert client.stop()["error"] is None

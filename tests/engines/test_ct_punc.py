@@ -16,9 +16,7 @@ from xingji.engines.ct_punc import CtPunc
 
 MARKS = set("，。？！、；：")
 ENDS = set("。？！")
-PARAGRAPH = (
-    "大家好我是张伟经理欢迎参加今天的会议下一个议题是语音识别大家有什么问题吗虽然有点困难但是非常重要谢谢大家"
-)
+PARAGRAPH = "大家好我是张伟经理欢迎参加今天的会议下一个议题是语音识别大家有什么问题吗虽然有点困难但是非常重要谢谢大家"
 WORDS = st.sampled_from([*PARAGRAPH, "ok", "ppt", "don't", "3", "龘", "吗", "请", "但是"])
 
 
@@ -40,9 +38,7 @@ def without_marks(text: str) -> str:
     return "".join(c for c in text if c not in MARKS and c != " ")
 
 
-several = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+several = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @several

@@ -27,9 +27,7 @@ def case(request: pytest.FixtureRequest) -> tuple[Run, list[Any], Any, Any]:
         case "vad":
 
             def run(sounds: Sequence[Any]) -> list[Any]:
-                return engine.detect(
-                    [(engine.open(), Detect(x, 0, True, True, 12_800, 3_200)) for x in sounds]
-                )
+                return engine.detect([(engine.open(), Detect(x, 0, True, True, 12_800, 3_200)) for x in sounds])
 
             return run, sounds, quiet, ()
         case "paraformer":

@@ -215,9 +215,7 @@ def weight(thing: Any, seen: set[int] | None = None) -> int:
             return 1
 
 
-@pytest.mark.parametrize(
-    "parts", [(60.0,), (0.4, 60.0), (0.5, 0.7, 1.0, 0.7) * 16], ids=["silence", "speech", "turns"]
-)
+@pytest.mark.parametrize("parts", [(60.0,), (0.4, 60.0), (0.5, 0.7, 1.0, 0.7) * 16], ids=["silence", "speech", "turns"])
 def test_state_is_bounded(loud: Fsmn, parts: tuple[float, ...]) -> None:
     samples, state, weights = sound(*parts), loud.open(), []
     for at in range(0, len(samples) // HOP * HOP, HOP):

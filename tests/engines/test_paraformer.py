@@ -106,9 +106,7 @@ def test_a_short_tail_changes_nothing_said_before(paraformer: StreamingParaforme
         assert stream(paraformer, speech[: 5 * CHUNK + tail])[-1].startswith(whole)
 
 
-def test_agrees_with_the_stock_call_where_that_one_is_right(
-    paraformer: StreamingParaformer, speech: Samples
-) -> None:
+def test_agrees_with_the_stock_call_where_that_one_is_right(paraformer: StreamingParaformer, speech: Samples) -> None:
     options: dict[str, Any] = {
         "chunk_size": [0, 10, 5],
         "encoder_chunk_look_back": 4,

@@ -12,9 +12,7 @@ from xingji.engines.sensevoice import Rich, SenseVoice, parse
 SENTENCE = "大家好，我是张伟经理，欢迎参加今天的会议。"
 
 
-def read(
-    engine: SenseVoice, samples: Samples, *, language: str = "auto", itn: bool = True
-) -> Hypothesis | NoSpeech:
+def read(engine: SenseVoice, samples: Samples, *, language: str = "auto", itn: bool = True) -> Hypothesis | NoSpeech:
     return engine.transcribe([Transcribe(1, samples, language, itn)])[0]
 
 

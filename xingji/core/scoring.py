@@ -27,7 +27,7 @@ def distance(reference: str, hypothesis: str) -> int:
 
 
 def cer(pairs: Iterable[tuple[str, str]]) -> float:
-    """Edits over reference characters, after ``normalise``, of all (reference, hypothesis) together; 0 if nothing was said.
+    """Edits over reference characters, after ``normalise``, of all pairs together; 0 if nothing was said.
 
     >>> cer([("你好。", "您好")])
     0.5

@@ -100,9 +100,7 @@ class StreamingParaformer:
         if state.heard < FRAME:
             return  # nothing was said in less than one frame
         assert state.cache is not None
-        feats, lengths = self._frontend(
-            waveform(samples), [len(samples)], cache=state.cache["frontend"], is_final=last
-        )
+        feats, lengths = self._frontend(waveform(samples), [len(samples)], cache=state.cache["frontend"], is_final=last)
         pieces = self._model.generate_chunk(
             feats,
             lengths,
