@@ -1,0 +1,1 @@
+"""Recipe of the mini pack: four small models for one closed domain, made from synthetic speech."""
