@@ -98,7 +98,7 @@ class Server:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("XINGJI_", "LLM_"))}
         self._environment = clean | {
             "XINGJI_PORT": str(self.port),
-            "XINGJI_MODELS": str(model_directory()),
+            "XINGJI_MODELS": os.environ.get("XINGJI_MODELS") or "minipack",
             "XINGJI_HOTWORDS": str(self.hotwords),
             "LLM_API_URL": "",
             **environment,

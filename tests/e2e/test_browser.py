@@ -84,7 +84,7 @@ def test_recording_shows_text_at_once_and_the_final_text_after(page: playwright.
     partial = text_of(page, "live-text", 4)
     shoot(page, "recording")
     second = said.sentences[1]
-    page.wait_for_timeout(second["end_ms"] + 2500)  # until the microphone has played it all
+    page.wait_for_timeout(second["end_ms"])  # until the microphone has played it all
     by(page, "record-button").click()
     by(page, "final-sensevoice").wait_for(state="visible", timeout=60_000)
     shoot(page, "final")
