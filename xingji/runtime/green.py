@@ -33,9 +33,15 @@ def patch() -> None:
     RFC6455WebSocket.close = lambda self, *data: close(self, *data) if self.socket.fileno() >= 0 else None
 
 
+def is_patched() -> bool:
+    """Are threads green here? That eventlet has been imported, as by a library, does not make them so."""
+    patcher = sys.modules.get("eventlet.patcher")
+    return patcher is not None and bool(patcher.is_monkey_patched("thread"))
+
+
 def offload(work: Callable[..., T], *arguments: Any) -> T:
     """``work(*arguments)`` on a real thread, so that the socket loop goes on meanwhile; waits for the result."""
-    if "eventlet" not in sys.modules:
+    if not is_patched():
         return work(*arguments)
     from eventlet import tpool
 
