@@ -75,8 +75,10 @@ def record(url: str, said: Utterance) -> Waits:
             if event == "final_result":
                 waits.final.append(at - stopped)
         for truth, found in zip(said.sentences, (sentences[id] for id in sorted(sentences)), strict=False):
-            waits.first_text.append(found["first"] - begun - truth["begin_ms"] / 1000)
-            waits.second_pass.append(found["second"] - begun - truth["end_ms"] / 1000)
+            if "first" in found:
+                waits.first_text.append(found["first"] - begun - truth["begin_ms"] / 1000)
+            if "second" in found:  # a sentence that was dropped has none
+                waits.second_pass.append(found["second"] - begun - truth["end_ms"] / 1000)
     return waits
 
 

@@ -69,7 +69,7 @@ def main() -> int:
     else:
         try:
             audio = read(options.file)
-        except (OSError, wave.Error, ValueError) as error:
+        except (OSError, EOFError, wave.Error, ValueError) as error:
             parser.error(str(error))
         print("\n".join(replay(audio, Engines(options.models))))
     return 0
