@@ -32,6 +32,7 @@ ENV PYTHONUNBUFFERED=1 \
     XINGJI_PORT=5006 \
     XINGJI_MODELS=official \
     XINGJI_HOTWORDS=/app/config/hotwords.json \
+    XINGJI_HOTWORD_TABLES=/app/config/hotword_tables \
     XINGJI_LOG_DIR=/app/logs
 
 VOLUME ["/app/models_cache", "/app/hf_cache", "/app/logs", "/app/config"]

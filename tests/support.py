@@ -94,12 +94,14 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self.hotwords = folder / "hotwords.json"
         self.hotwords.write_text('{"hotwords": []}', "utf-8")
+        self.tables = folder / "hotword_tables"
         self.log = folder / "server.log"
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("XINGJI_", "LLM_"))}
         self._environment = clean | {
             "XINGJI_PORT": str(self.port),
             "XINGJI_MODELS": os.environ.get("XINGJI_MODELS") or "minipack",
             "XINGJI_HOTWORDS": str(self.hotwords),
+            "XINGJI_HOTWORD_TABLES": str(self.tables),
             "LLM_API_URL": "",
             **environment,
         }

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from engineio.payload import Payload
@@ -13,17 +14,20 @@ from flask import Flask
 from flask_socketio import SocketIO
 
 from . import logs
-from .doors import Services, answers, hotwords, ops, rest, sockets, spec
+from .doors import Services, answers, backup, hotword_tables, hotwords, ops, rest, sockets, spec
 from .engines.pinyin import Pypinyin
+from .runtime.backup import Backups
 from .runtime.correcting import Corrections
 from .runtime.driver import Clocks
 from .runtime.green import bound_messages
 from .runtime.hotword_file import HotwordFile
+from .runtime.hotword_tables import HotwordTables
 from .runtime.hub import Hub, Limits
 from .runtime.models import ModelSet, download, find
 from .runtime.pool import Pool
 from .runtime.registry import Store
 from .settings import ROOT, Settings
+from .wire import samples
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +65,7 @@ def create_rest(settings: Settings) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_bytes + FORM_OVERHEAD
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     answers.register(app)
-    for blueprint in (ops.pages, rest.api, hotwords.api, spec.document):
+    for blueprint in (ops.pages, rest.api, hotwords.api, hotword_tables.api, backup.api, spec.document):
         app.register_blueprint(blueprint)
     return app
 
@@ -80,17 +84,24 @@ def init_models(settings: Settings) -> tuple[ModelSet, Pool]:
 def _services(settings: Settings, socketio: SocketIO, loaded: tuple[ModelSet, Pool]) -> Services:
     models, pool = loaded
     corrections = _corrections(settings)
+    pronouncer = Pypinyin()
+    tables = HotwordTables(settings.hotword_tables, pronouncer)
+    backups = Backups(Path(settings.backup_dir) if settings.backup_dir else None, settings.backup_keep_h)
+    threading.Thread(target=backups.watch, name="backups", daemon=True).start()
     hub = Hub(
         pool,
         corrections,
         settings.llm_model if corrections else None,
-        Pypinyin(),
+        pronouncer,
         Clocks(settings.idle_s, settings.max_recording_s, settings.final_wait_s),
         Limits(settings.max_sessions, settings.keep_result_s),
+        tables,
+        samples(settings.chunk_ms),
+        backups,
     )
     table = HotwordFile(settings.hotwords, hub.use_hotwords)
     threading.Thread(target=table.watch, name="hotwords", daemon=True).start()
-    return Services(settings, socketio, models, pool, hub, table, corrections, time.monotonic())
+    return Services(settings, socketio, models, pool, hub, table, tables, backups, corrections, time.monotonic())
 
 
 def _corrections(settings: Settings) -> Corrections | None:

@@ -49,6 +49,26 @@ class Settings(BaseSettings):
         "eventlet", description="eventlet（默认）或 threading（开发、Windows，约 100 个客户端以内）。 Server threads."
     )
     hotwords: Path = Field(Path("hotwords.json"), description="热词文件，改动后两秒内生效。 The hotword file.")
+    hotword_tables: Path = Field(
+        Path("hotword_tables"), description="命名热词表的目录，每表一个文件。 Folder of the named hotword tables."
+    )
+    sentence_silence_ms: int = Field(
+        800,
+        ge=200,
+        le=6000,
+        description="静音多久算一句结束（毫秒），客户端可以另定。 Silence that ends a sentence, unless a client says.",
+    )
+    chunk_ms: int = Field(
+        600,
+        ge=240,
+        le=1200,
+        multiple_of=120,
+        description="流式识别的步长（毫秒），120 的倍数。 Step of the streaming recogniser, a multiple of 120.",
+    )
+    backup_dir: str = Field(
+        "", description="备份录音的目录；留空则不备份。 Folder of backup audio; empty: none is kept."
+    )
+    backup_keep_h: float = Field(24.0, gt=0, description="备份录音保留多久（小时）。 How long backup audio is kept.")
     max_sessions: int = Field(100, ge=1, description="同时录音的上限。 Recordings at a time.")
     idle_s: float = Field(60.0, gt=0, description="录音中多久没有音频就自动停止（秒）。 Idle limit of a recording.")
     max_recording_s: float = Field(14_400.0, gt=0, description="一次录音的最长时间（秒）。 Longest recording.")

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import requests
 import yaml
@@ -29,8 +30,12 @@ from xingji.core.errors import CODES, XingjiError
 from xingji.core.hotwords import HEAVIEST, LARGEST_TABLE, LIGHTEST, LONGEST_WORD
 from xingji.core.types import Hotword
 from xingji.doors.answers import STATUS
+from xingji.engines.pinyin import Pypinyin
+from xingji.runtime.backup import Backups
 from xingji.runtime.hotword_file import HotwordFile
+from xingji.runtime.hotword_tables import MOST_TABLES, HotwordTables
 from xingji.settings import Settings
+from xingji.wire import ID
 from xingji.wire.socketio import LANGUAGES
 
 DOCUMENT = yaml.safe_load((ROOT / "openapi.yaml").read_text("utf-8"))
@@ -38,7 +43,10 @@ OPERATIONS = {(method, path): said for path, item in DOCUMENT["paths"].items() f
 NOT_REST = {"/", "/static/<path:filename>"}
 
 HOTWORDS = "/api/asr/hotwords"
+TABLES = "/api/asr/hotword-tables"
+TABLE = TABLES + "/{id}"
 TRANSCRIBE = "/api/asr/transcribe"
+BACKUP = "/api/asr/backup-audio/{id}"
 RECORDING = "/api/asr/recordings/{recording_id}"
 
 Case = tuple[str, str, int]  # method, path, status
@@ -142,6 +150,9 @@ def test_names_and_limits_are_those_of_the_code() -> None:
     weight = (item["weight"]["minimum"], item["weight"]["default"], item["weight"]["maximum"])
     assert weight == (LIGHTEST, Hotword("x").weight, HEAVIEST)
     assert schemas["Words"]["oneOf"][0]["maxItems"] == LARGEST_TABLE
+    assert schemas["NewTable"]["oneOf"][0]["maxItems"] == LARGEST_TABLE
+    assert schemas["NamedTablesAnswer"]["properties"]["data"]["properties"]["count"]["maximum"] == MOST_TABLES
+    assert schemas["Id"]["pattern"] == f"^{ID.pattern}$"
 
 
 # -- answers of a real server -----------------------------------------------------------
@@ -170,6 +181,8 @@ LIVE: dict[str, tuple[Case, dict[str, Any]]] = {
     "no audio": (("post", TRANSCRIBE, 400), upload(b"%PDF-1.7\n" * 100)),
     "a bad flag": (("post", TRANSCRIBE, 400), upload(llm="maybe")),
     "a damaged file": (("post", TRANSCRIBE, 422), upload(encode(chirp(44_100, 9), 44_100, "ipod", "aac")[:20_000])),
+    "unknown backup audio": (("get", BACKUP, 404), {"id": "rec_unknown"}),
+    "delete unknown backup audio": (("delete", BACKUP, 404), {"id": "rec_unknown"}),
     "an unknown recording": (("get", RECORDING, 404), {"id": "rec_unknown"}),
     "read": (("get", HOTWORDS, 200), {}),
     "replace": (("put", HOTWORDS, 200), {"json": {"hotwords": ["甲乙", {"text": "DAC", "weight": 9, "lang": "en"}]}}),
@@ -191,6 +204,23 @@ LIVE: dict[str, tuple[Case, dict[str, Any]]] = {
     "remove, other version": (("delete", HOTWORDS + "/{text}", 412), {"id": "备份演练", "headers": OTHER_VERSION}),
     "remove an unknown word": (("delete", HOTWORDS + "/{text}", 404), {"id": "a/b"}),
     "reload": (("post", HOTWORDS + "/reload", 200), {}),
+    "an upload with no such table": (("post", TRANSCRIBE, 400), upload(hotword_table="unknown")),
+    "an upload with a table": (("post", TRANSCRIBE, 200), upload(hotword_table="names")),
+    "tables": (("get", TABLES, 200), {}),
+    "a new table": (("post", TABLES, 201), {"json": ["甲乙", {"text": "DAC", "weight": 9}]}),
+    "a new table that is there": (("post", TABLES, 412), {"json": {"id": "names", "hotwords": []}}),
+    "a new table with a bad id": (("post", TABLES, 422), {"json": {"id": "a/b", "hotwords": []}}),
+    "a table": (("get", TABLE, 200), {"id": "names"}),
+    "an unknown table": (("get", TABLE, 404), {"id": "unknown"}),
+    "replace a table": (("put", TABLE, 200), {"id": "names", "json": ["丙丁"]}),
+    "replace a table, no version": (("put", TABLE, 400), {"id": "names", "json": [], "headers": NO_VERSION}),
+    "replace a table, other version": (("put", TABLE, 412), {"id": "names", "json": [], "headers": OTHER_VERSION}),
+    "replace an unknown table": (("put", TABLE, 404), {"id": "unknown", "json": []}),
+    "replace a table by nonsense": (("put", TABLE, 422), {"id": "names", "json": [1]}),
+    "delete a table": (("delete", TABLE, 200), {"id": "names"}),
+    "delete a table, no version": (("delete", TABLE, 400), {"id": "names", "headers": NO_VERSION}),
+    "delete a table, other version": (("delete", TABLE, 412), {"id": "names", "headers": OTHER_VERSION}),
+    "delete an unknown table": (("delete", TABLE, 404), {"id": "unknown"}),
 }
 
 
@@ -203,8 +233,17 @@ def one_hotword(server: Server) -> Iterator[None]:
             yield
 
 
+@pytest.fixture
+def one_table(server: Server) -> Iterator[None]:
+    server.tables.mkdir(exist_ok=True)
+    (server.tables / "names.json").write_text('["备份演练"]', "utf-8")
+    yield
+    for file in server.tables.iterdir():
+        file.unlink()
+
+
 @pytest.mark.parametrize("name", LIVE)
-def test_answers_of_the_server(server: Server, one_hotword: None, name: str) -> None:
+def test_answers_of_the_server(server: Server, one_hotword: None, one_table: None, name: str) -> None:
     (method, path, status), options = LIVE[name]
     more = {key: value for key, value in options.items() if key != "id"}
     url = server.url + re.sub(r"{\w+}", options.get("id", ""), path)
@@ -277,7 +316,8 @@ def test_only_what_wants_no_token_says_so() -> None:
 
 @pytest.mark.parametrize("case", declared(413), ids=str)
 def test_too_large(case: Case, tmp_path: Path) -> None:
-    asked = client(settings(), hotwords=HotwordFile(tmp_path / "hotwords.json", lambda words: None))
+    table = HotwordFile(tmp_path / "hotwords.json", lambda words: None)
+    asked = client(settings(), hotwords=table, tables=HotwordTables(tmp_path, Pypinyin()))
     kind = "multipart/form-data; boundary=x" if case[1] == TRANSCRIBE else "application/json"
     check(*case, asked.open(case[1], method=case[0].upper(), data=bytes(2 << 20), content_type=kind))
 
@@ -307,6 +347,25 @@ def test_an_upload_that_has_to_wait(code: str) -> None:
     assert answer.headers["Retry-After"] == "2"
 
 
+BACKED_UP: list[Case] = [("get", BACKUP, 200), ("delete", BACKUP, 200)]
+
+
+def test_backup_audio(tmp_path: Path) -> None:
+    backups = Backups(tmp_path, 24.0)
+    backup = backups.begin("x")
+    assert backup is not None
+    backup.write(np.arange(8, dtype=np.int16))
+    backup.close()
+    asked = client(settings(), backups=backups)
+    with ask(asked, "get", BACKUP) as answer:
+        assert answer.data == (tmp_path / "x.wav").read_bytes()
+        assert "x.wav" in answer.headers["Content-Disposition"]
+        check(*BACKED_UP[0], answer)
+    check(*BACKED_UP[1], ask(asked, "delete", BACKUP))
+    for case in BACKED_UP:
+        check(*case[:2], 404, ask(asked, *case[:2]))
+
+
 LOADING: Case = ("get", "/api/ready", 503)
 
 
@@ -315,6 +374,6 @@ def test_not_ready() -> None:
 
 
 def test_no_declared_answer_goes_unchecked() -> None:
-    seen = {case for case, _ in LIVE.values()} | {*RECORDED, HALF_WRITTEN, *REFUSED.values(), LOADING}
+    seen = {case for case, _ in LIVE.values()} | {*RECORDED, HALF_WRITTEN, *BACKED_UP, *REFUSED.values(), LOADING}
     seen |= {*declared(401), *declared(413), *declared(500)}
     assert seen == {(*key, int(status)) for key, said in OPERATIONS.items() for status in said["responses"]}

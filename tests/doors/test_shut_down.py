@@ -21,7 +21,9 @@ class World:
         outbox = Outbox[Any](lambda message: None, self.pending)
         hub, pool = SimpleNamespace(active=1, drain=self.drain), SimpleNamespace(close=self.close)
         gate = Gate[Any](hub, SimpleNamespace(), outbox, lambda: None)  # type: ignore[arg-type]
-        parts: dict[str, Any] = dict.fromkeys(("settings", "socketio", "models", "hotwords", "corrections"))
+        parts: dict[str, Any] = dict.fromkeys(
+            ("settings", "socketio", "models", "hotwords", "tables", "backups", "corrections")
+        )
         self.services = Services(**parts, pool=pool, hub=hub, started=0.0, gates={"sid": gate})  # type: ignore[arg-type]
 
     def sleep(self, seconds: float) -> None:

@@ -4,10 +4,12 @@ import json
 import threading
 
 import pytest
+import requests
 
-from tests.support import Recorder, Server, utterance
+from tests.support import SPEECH, Recorder, Server, utterance
 
 PATH = "/api/asr/hotwords"
+TABLES = "/api/asr/hotword-tables"
 
 
 @pytest.fixture(autouse=True)
@@ -22,14 +24,10 @@ def words(server: Server) -> list[str]:
 
 
 def put(server: Server, body: object, **headers: str):  # type: ignore[no-untyped-def]
-    import requests
-
     return requests.put(server.url + PATH, json=body, headers=headers, timeout=10)
 
 
 def delete(server: Server, path: str = "", body: object = None):  # type: ignore[no-untyped-def]
-    import requests
-
     return requests.delete(server.url + PATH + path, json=body, timeout=10)
 
 
@@ -75,6 +73,35 @@ def test_words_of_one_recording(server: Server) -> None:
         client.start()
         client.play(said.pcm, pace=0)
         assert "林涛" in client.stop()["sensevoice"]
+
+
+def test_a_named_table(server: Server) -> None:
+    said, other = utterance("name_lintao"), utterance("name_zhangwei")
+    assert server.post(TABLES, json={"id": "names", "hotwords": ["林滔", "张玮"]}).status_code == 201
+    try:
+        assert server.get(TABLES).json()["data"]["tables"][0]["id"] == "names"
+        with Recorder(server.url) as client:
+            client.start(hotword_table="names")
+            assert client.expect("recording_started")["config"]["hotword_table"] == "names"
+            client.play(said.pcm, pace=0)
+            assert requests.delete(server.url + TABLES + "/names", timeout=10).status_code == 200
+            client.play(other.pcm, pace=0)  # a recording keeps the table that it started with
+            text = client.stop()["sensevoice"]
+            assert "林滔" in text and "张玮" in text
+            refused = client.client.call("start_recording", {"hotword_table": "names"}, timeout=10)
+            assert refused == {"ok": False, "code": "bad_config", "field": "hotword_table"}
+    finally:
+        (server.tables / "names.json").unlink(missing_ok=True)
+
+
+def test_a_named_table_for_an_upload(server: Server) -> None:
+    id = server.post(TABLES, json=["林滔"]).json()["data"]["id"]
+    try:
+        with (SPEECH / "name_lintao.wav").open("rb") as file:
+            answer = server.post("/api/asr/transcribe", files={"file": file}, data={"hotword_table": id})
+        assert "林滔" in answer.json()["data"]["text"]
+    finally:
+        (server.tables / f"{id}.json").unlink()
 
 
 def test_the_table_through_the_api(server: Server) -> None:

@@ -1,12 +1,16 @@
 """Fixtures for everything between a wire and the workers."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.runtime.fakes import PATIENCE_S, Engines, Unpronounceable
+from xingji.core.messages import Profile
+from xingji.runtime.backup import Backups
 from xingji.runtime.driver import Clocks
+from xingji.runtime.hotword_tables import HotwordTables
 from xingji.runtime.hub import Hub, Limits
 
 MakeHub = Callable[..., Hub]
@@ -19,15 +23,28 @@ def engines() -> Engines:
 
 
 @pytest.fixture
-def make_hub(engines: Engines) -> Iterator[MakeHub]:
+def tables(tmp_path: Path) -> HotwordTables:
+    """The named tables of ``make_hub``'s hubs."""
+    return HotwordTables(tmp_path / "tables", Unpronounceable())
+
+
+@pytest.fixture
+def make_hub(engines: Engines, tables: HotwordTables) -> Iterator[MakeHub]:
     """Hubs whose recordings have all ended when the test ends."""
     hubs: list[Hub] = []
 
-    def make(clocks: Clocks | None = None, limits: Limits | None = None, llm: bool = False) -> Hub:
+    def make(
+        clocks: Clocks | None = None,
+        limits: Limits | None = None,
+        llm: bool = False,
+        chunk: int = Profile().chunk,
+        backup: Path | None = None,
+    ) -> Hub:
         corrections: Any = Corrections(engines) if llm else None
         pool: Any = engines
         model = "Qwen3-8B" if llm else None
-        hub = Hub(pool, corrections, model, Unpronounceable(), clocks or Clocks(), limits or Limits())
+        parts = pool, corrections, model, Unpronounceable()
+        hub = Hub(*parts, clocks or Clocks(), limits or Limits(), tables, chunk, Backups(backup, 24.0))
         hubs.append(hub)
         return hub
 

@@ -3,6 +3,7 @@
 import struct
 import threading
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from queue import Queue
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from tests.runtime.conftest import MakeHub
 from tests.runtime.fakes import PATIENCE_S, BrokenSession, Engines, in_thread, silence, speech
+from tests.support import read_wav
 from xingji.core.errors import XingjiError
 from xingji.core.messages import Correct, Detect, Transcribe
 from xingji.core.session import Session
@@ -470,6 +472,66 @@ def test_a_disconnect_outside_a_recording(connection: Connection, state: str) ->
         ACTIONS[step](connection)
     connection.gate.close()
     assert connection.outbox.closed
+
+
+# -- backup audio ----------------------------------------------------------------------------------------
+
+
+def test_what_was_taken_is_backed_up(make_hub: MakeHub, tmp_path: Path) -> None:
+    hub = make_hub(backup=tmp_path / "backup")
+    connection = Connection(hub)
+    ids = []
+    for count in (1, 2):
+        ids.append(connection.open())
+        for _ in range(count):
+            connection.feed()
+        connection.gate.stop()
+        final = connection.outbox.wait_for("final_result")
+        assert final["backup_audio_id"] == final["recording_id"] == ids[-1]
+        assert read_wav(tmp_path / "backup" / f"{ids[-1]}.wav") == TALK * count
+        kept = hub.result(ids[-1])
+        assert kept is not None and kept.backup_id == ids[-1]
+    connection.open()
+    connection.gate.stop()
+    assert connection.outbox.wait_for("final_result")["backup_audio_id"] is None, "there was no audio"
+
+
+def test_a_cancelled_recording_leaves_no_backup(make_hub: MakeHub, tmp_path: Path) -> None:
+    connection = Connection(make_hub(backup=tmp_path))
+    connection.open()
+    for _ in range(3):
+        connection.feed()
+    connection.outbox.wait_for("segment_result")
+    driver = connection.gate.cancel().driver
+    assert driver.finished.wait(PATIENCE_S)
+    assert not [*tmp_path.glob("*.wav")]
+
+
+def test_a_backup_that_fails_costs_nothing_else(make_hub: MakeHub, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    hub = make_hub(backup=tmp_path / "file" / "backup")
+    connection = Connection(hub)
+    id = connection.open()
+    connection.feed()
+    connection.gate.stop()
+    final = connection.outbox.wait_for("final_result")
+    assert (final["llm_merged"], final["backup_audio_id"], final["error"]) == ("二。", None, None)
+    kept = hub.result(id)
+    assert kept is not None and kept.backup_id is None
+
+
+def test_a_defect_leaves_the_backup(
+    make_hub: MakeHub, engines: Engines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines.held = {Detect}
+    connection = Connection(make_hub(backup=tmp_path))
+    connection.open()
+    connection.feed()
+    monkeypatch.setattr(Session, "resolve", BrokenSession.resolve)
+    engines.answer()
+    final = connection.outbox.wait_for("final_result")
+    assert final["error_code"] == "internal"
+    assert read_wav(tmp_path / f"{final['backup_audio_id']}.wav") == TALK
 
 
 # -- defects of ours -----------------------------------------------------------------------------------

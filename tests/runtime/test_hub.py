@@ -16,6 +16,7 @@ from xingji.core.errors import XingjiError
 from xingji.core.messages import Completed, Correct, Decode, Detect, Job, Result, SentenceSettled, Transcribe
 from xingji.core.types import SAMPLE_RATE, AudioFormat, Hotword, Hypothesis
 from xingji.runtime.driver import Driver, Failed, Stopped
+from xingji.runtime.hotword_tables import HotwordTables
 from xingji.runtime.hub import Hub, Kept, Limits, Recording
 from xingji.wire import Open, Wishes
 
@@ -156,6 +157,53 @@ def test_own_words_come_on_top_and_stay_when_the_table_changes(make_hub: MakeHub
     assert heard(hub, engines, driver, listener, "章伟和大客") == "张伟和大客"
     hub.use_hotwords((word("星纪", "星际"),))
     assert heard(hub, engines, driver, listener, "章伟和星际") == "张伟和星纪"
+
+
+def test_a_named_table_comes_between_the_recordings_own_words_and_the_servers(
+    make_hub: MakeHub, engines: Engines, tables: HotwordTables
+) -> None:
+    engines.held = {Transcribe}
+    hub = make_hub()
+    hub.use_hotwords((word("服务", "甲"), word("服务二", "乙"), word("服务三", "丙")))
+    tables.create([{"text": "命名二", "aliases": ["乙"]}, {"text": "命名三", "aliases": ["丙"]}], "names")
+    driver, listener = opened(hub, hotword_table="names", hotwords=(word("自带三", "丙"),))
+    assert heard(hub, engines, driver, listener, "甲乙丙") == "服务命名二自带三"
+    hub.use_own_hotwords(driver, ())
+    assert heard(hub, engines, driver, listener, "甲乙丙") == "服务命名二命名三"
+    tables.delete("names")
+    hub.use_hotwords(())
+    assert heard(hub, engines, driver, listener, "甲乙丙") == "甲命名二命名三", "kept until the recording is over"
+
+
+def test_a_recording_takes_a_named_table_as_it_is_when_it_starts(
+    make_hub: MakeHub, engines: Engines, tables: HotwordTables
+) -> None:
+    engines.held = {Transcribe}
+    hub = make_hub()
+    tables.create([{"text": "星纪", "aliases": ["星际"]}], "names")
+    before, before_listener = opened(hub, hotword_table="names")
+    tables.replace("names", [{"text": "新机", "aliases": ["星际"]}])
+    after, after_listener = opened(hub, hotword_table="names")
+    assert heard(hub, engines, before, before_listener, "星际") == "星纪"
+    assert heard(hub, engines, after, after_listener, "星际") == "新机"
+
+
+def test_a_table_that_is_not_there_starts_no_recording(make_hub: MakeHub) -> None:
+    hub = make_hub()
+    with pytest.raises(XingjiError) as caught:
+        opened(hub, hotword_table="unknown")
+    assert (caught.value.code, caught.value.field) == ("bad_config", "hotword_table")
+    assert hub.active == 0
+
+
+def test_the_streaming_step_is_the_servers(make_hub: MakeHub, engines: Engines) -> None:
+    engines.held = {Decode}
+    driver, _ = opened(make_hub(chunk=3_840))
+    say(driver)
+    driver.stop("client")
+    job = engines.answer()
+    assert isinstance(job, Decode)
+    assert job.chunk == 3_840 and (job.last or len(job.samples) % 3_840 == 0)
 
 
 def test_words_for_a_recording_that_is_over_are_nothing(make_hub: MakeHub) -> None:

@@ -19,7 +19,7 @@ JSON: Any = st.recursive(
     max_leaves=8,
 )
 OPTIONS = (
-    "sample_rate", "format", "language", "hotwords", "punctuation", "itn", "second_pass", "llm",
+    "sample_rate", "format", "language", "hotwords", "hotword_table", "punctuation", "itn", "second_pass", "llm",
     "max_sentence_silence_ms", "partials", "client_recording_id",
 )  # fmt: skip
 
@@ -55,7 +55,9 @@ def test_start_without_options(payload: object) -> None:
         ({"hotwords": []}, {}),
         ({"hotwords": ["星纪", "DAC"]}, {"hotwords": (Hotword("星纪"), Hotword("DAC"))}),
         ({"hotwords": "星纪, DAC"}, {"hotwords": (Hotword("星纪"), Hotword("DAC"))}),
-        ({"unheard_of": b"", "stream": False, "hotword_table": "vocab-1"}, {}),
+        ({"unheard_of": b"", "stream": False}, {}),
+        ({"hotword_table": "vocab-1"}, {"hotword_table": "vocab-1"}),
+        ({"hotword_table": "_" * 80}, {"hotword_table": "_" * 80}),
     ],
     ids=brief,
 )
@@ -81,6 +83,7 @@ BAD_OPTIONS: list[tuple[str, list[Any]]] = [
     ("format", ["S16LE", "webm", "", 16, True, ["s16le"], {}, b"s16le"]),
     ("language", ["zh-CN", "", "ZH", 1, False, ["zh"], {}]),
     ("max_sentence_silence_ms", [199, 6_001, -1, 800.0, "800", True, []]),
+    ("hotword_table", ["", "x" * 81, "a/b", "../a", "表", "a\n", 1, True, ["a"], {}, b"a"]),
     ("client_recording_id", ["x" * 65, 7, True, [], {}, b"id"]),
     *[(name, [0, 1, "true", "", [], {}, 1.0]) for name in ("punctuation", "itn", "second_pass", "llm", "partials")],
 ]
@@ -93,6 +96,13 @@ def test_start_names_the_option_that_is_wrong(field: str, value: object) -> None
     with pytest.raises(XingjiError) as caught:
         read_start({field: value})
     assert (caught.value.code, caught.value.field) == ("bad_config", field)
+
+
+@pytest.mark.parametrize(("options", "silence"), [({}, 16_000), ({"max_sentence_silence_ms": 300}, 4_800)], ids=brief)
+def test_the_server_says_what_silence_ends_a_sentence_unless_the_client_does(
+    options: dict[str, Any], silence: int
+) -> None:
+    assert read_start(options, silence_ms=1000).wishes.end_silence == silence
 
 
 @pytest.mark.parametrize("payload", ["start", b"\0", 1, 1.5, True, [], [{}]], ids=brief)

@@ -26,8 +26,8 @@ MS = 16  # samples in a millisecond
 PARTIAL, STREAMED, SECOND_PASS, CORRECTED = Stage
 
 
-def recording(wishes: Wishes | None = None, llm_model: str | None = None) -> Recording:
-    return SocketIoWire().recording(ID, Open(wishes or Wishes()), llm_model)
+def recording(wishes: Wishes | None = None, llm_model: str | None = None, backup_id: str | None = None) -> Recording:
+    return SocketIoWire().recording(ID, Open(wishes or Wishes()), llm_model, lambda: backup_id)
 
 
 def sentence(
@@ -171,10 +171,10 @@ def test_one_sentence_from_onset_to_final_result() -> None:
 
 def test_started_tells_the_effective_options() -> None:
     wishes = Wishes(
-        language="yue", hotwords=(Hotword("a"), Hotword("b")), punctuation=False, itn=False, second_pass=False,
-        llm=True, partials=False, end_silence=6000 * MS, client_recording_id="会议-1",
+        language="yue", hotwords=(Hotword("a"), Hotword("b")), hotword_table="names", punctuation=False, itn=False,
+        second_pass=False, llm=True, partials=False, end_silence=6000 * MS, client_recording_id="会议-1",
     )  # fmt: skip
-    started = Recording(ID, Open(wishes, AudioFormat("mulaw", 8_000)), None).started()
+    started = Recording(ID, Open(wishes, AudioFormat("mulaw", 8_000)), None, lambda: None).started()
     assert started == (
         "recording_started",
         {
@@ -192,12 +192,14 @@ def test_started_tells_the_effective_options() -> None:
                 "partials": False,
                 "max_sentence_silence_ms": 6000,
                 "hotwords": 2,
+                "hotword_table": "names",
             },
         },
     )
     _, plain = recording(llm_model="Qwen3-8B").started()
     assert "client_recording_id" not in plain
     assert plain["config"]["llm"] is True
+    assert plain["config"]["hotword_table"] is None
 
 
 def test_cancelled() -> None:
@@ -267,7 +269,7 @@ def test_current_time_never_goes_back() -> None:
 
 def test_two_recordings_of_one_connection_count_for_themselves() -> None:
     wire = SocketIoWire()
-    one, two = (wire.recording(name, Open(), None) for name in ("rec_1", "rec_2"))
+    one, two = (wire.recording(name, Open(), None, lambda: None) for name in ("rec_1", "rec_2"))
     sent(one, SentenceRevised(sentence(0, PARTIAL, 1, "一")))
     [(_, body)] = sent(two, SentenceRevised(sentence(0, PARTIAL, 1, "二")))
     assert (body["event_seq"], body["full_text"], body["recording_id"]) == (1, "二", "rec_2")
@@ -448,6 +450,13 @@ def test_final_result_agrees_with_itself(result: tuple[list[Told], int]) -> None
     check_consistency(body)
     assert all(type(body[name]) is str for name in ("paraformer", "sensevoice", "llm_merged"))
     assert (body["error"] is None) == (not any(r.lost for _, r in told))
+
+
+@pytest.mark.parametrize("event", [Completed((), (), (), 0), None], ids=["completed", "defect"])
+@pytest.mark.parametrize("id", [ID, None])
+def test_the_final_result_says_whether_the_audio_was_kept(event: Completed | None, id: str | None) -> None:
+    _, body = recording(backup_id=id).final(event)
+    assert body["backup_audio_id"] == id
 
 
 def test_after_a_defect_what_was_shown_stands() -> None:

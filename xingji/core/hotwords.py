@@ -11,6 +11,7 @@ from itertools import product
 from typing import Literal, NoReturn
 
 from .errors import XingjiError
+from .messages import Hotwords
 from .pronunciation import NEAR_SOUND, SAME_TONE, Pronouncer, Sounds, fuzzy, likeness
 from .types import Hotword, HotwordHit, Stage
 
@@ -194,7 +195,7 @@ class HotwordIndex:
 class Layered:
     """A recording's own words over the server's table, which is large and shared and not built anew for them."""
 
-    def __init__(self, own: HotwordIndex, table: HotwordIndex) -> None:
+    def __init__(self, own: Hotwords, table: Hotwords) -> None:
         self._own, self._table = own, table
 
     def mend(self, text: str, stage: Stage) -> tuple[str, tuple[HotwordHit, ...]]:

@@ -8,9 +8,11 @@ from typing import Any
 from flask import current_app
 from flask_socketio import SocketIO
 
+from ..runtime.backup import Backups
 from ..runtime.correcting import Corrections
 from ..runtime.gate import Gate
 from ..runtime.hotword_file import HotwordFile
+from ..runtime.hotword_tables import HotwordTables
 from ..runtime.hub import Hub
 from ..runtime.models import ModelSet
 from ..runtime.pool import Pool
@@ -31,6 +33,8 @@ class Services:
     pool: Pool
     hub: Hub
     hotwords: HotwordFile
+    tables: HotwordTables
+    backups: Backups
     corrections: Corrections | None
     started: float  # time.monotonic()
     gates: dict[str, Gate[Any]] = field(default_factory=dict)  # by Socket.IO sid

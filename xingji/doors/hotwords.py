@@ -15,31 +15,31 @@ api = Blueprint("hotwords", __name__, url_prefix="/api/asr/hotwords")
 
 @api.get("")
 def read() -> tuple[Response, int]:
-    return _table(services().hotwords.table)
+    return _told(services().hotwords.table)
 
 
 @api.put("")
 def replace() -> tuple[Response, int]:
-    return _table(services().hotwords.replace(_body(), _version()))
+    return _told(services().hotwords.replace(sent_words(), wanted_version()))
 
 
 @api.post("")
 def add() -> tuple[Response, int]:
-    return _table(services().hotwords.add(_body(), _version()), 201)
+    return _told(services().hotwords.add(sent_words(), wanted_version()), 201)
 
 
 @api.delete("")
 def remove_many() -> tuple[Response, int]:
-    body = _body()
+    body = sent_words()
     texts = body.get("hotwords") if isinstance(body, dict) else body
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise XingjiError("invalid_hotwords", field="hotwords")
-    return _table(services().hotwords.remove(texts, _version()))
+    return _told(services().hotwords.remove(texts, wanted_version()))
 
 
 @api.delete("/<path:text>")
 def remove(text: str) -> tuple[Response, int]:
-    return _table(services().hotwords.remove([text], _version()))
+    return _told(services().hotwords.remove([text], wanted_version()))
 
 
 @api.post("/reload")
@@ -50,15 +50,20 @@ def reload() -> tuple[Response, int]:
     return success(data, message="热词已重新加载")
 
 
-def _table(table: Table, status: int = 200) -> tuple[Response, int]:
+def _told(table: Table, status: int = 200) -> tuple[Response, int]:
+    return table_answer(table, status, file=services().hotwords.name)
+
+
+def table_answer(table: Table, status: int = 200, **whose: str) -> tuple[Response, int]:
+    """A table and its version; ``whose`` says which one it is."""
     items = [_item(word) for word in table.words]
     data: dict[str, Any] = {
+        **whose,
         "hotwords": [word.text for word in table.words],
         "count": len(items),
         "items": items,
         "version": table.version,
         "updated_at": table.updated_at,
-        "file": services().hotwords.name,
     }
     response, _ = success(data)
     response.headers["ETag"] = f'"{table.version}"'
@@ -70,14 +75,16 @@ def _item(word: Hotword) -> dict[str, Any]:
     return {"text": word.text, "weight": word.weight} | (item if isinstance(item, dict) else {})
 
 
-def _body() -> Any:
+def sent_words() -> Any:
+    """The request's JSON. Raises XingjiError("invalid_hotwords") where it is none."""
     body = request.get_json(force=True, silent=True)
     if body is None:
         raise XingjiError("invalid_hotwords", field="body")
     return body
 
 
-def _version() -> int | None:
+def wanted_version() -> int | None:
+    """``If-Match``; None for any version. Raises XingjiError("bad_parameter")."""
     value = request.headers.get("If-Match")
     if value is None or value == "*":
         return None

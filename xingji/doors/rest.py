@@ -13,7 +13,7 @@ from ..core.errors import XingjiError
 from ..core.messages import Completed
 from ..core.transcript import pieces
 from ..runtime.upload import transcribe as run
-from ..wire import Wishes, milliseconds
+from ..wire import Wishes, milliseconds, samples
 from ..wire.socketio import LANGUAGES, final_result, read_hotwords
 from . import services
 from .answers import success
@@ -25,6 +25,7 @@ SPEEDUP = 4.0  # seconds of audio that decoding must manage in a second of waiti
 
 @api.post("/transcribe")
 def transcribe() -> tuple[Response, int]:
+    here = services()
     file = _file()
     wants_timestamps = _flag("generate_timestamps", True)
     if request.form.get("response_format", "json") != "json":
@@ -33,10 +34,11 @@ def transcribe() -> tuple[Response, int]:
     wishes = Wishes(
         language=_language(),
         hotwords=_hotwords(),
+        hotword_table=_hotword_table(),
         stream=compare,
         llm=_flag("llm", False),
+        end_silence=samples(here.settings.sentence_silence_ms),
     )
-    here = services()
     limits = Limits(
         max_seconds=here.settings.max_upload_s,
         max_wall_s=60.0 + here.settings.max_upload_s / SPEEDUP,
@@ -94,7 +96,8 @@ def recording(recording_id: str) -> tuple[Response, int]:
     if kept is None:
         return success({"recording_id": recording_id, "state": "running"}, 202)
     done = kept.completed
-    return success(final_result(recording_id, done.sentences, done.readings, done.length, kept.llm_model))
+    told = done.sentences, done.readings, done.length
+    return success(final_result(recording_id, *told, kept.llm_model, backup_id=kept.backup_id))
 
 
 def _transcript(done: Completed, with_times: bool, model: str) -> dict[str, Any]:
@@ -146,6 +149,16 @@ def _hotwords() -> Any:
         return read_hotwords(request.form.get("hotwords") or "")
     except XingjiError as error:
         raise XingjiError("bad_parameter", field=error.field) from error
+
+
+def _hotword_table() -> str | None:
+    table = request.form.get("hotword_table") or None
+    if table is not None:
+        try:
+            services().tables.read(table)
+        except XingjiError as error:
+            raise XingjiError("bad_parameter", field="hotword_table") from error
+    return table
 
 
 def _progress(session_id: str) -> Any:

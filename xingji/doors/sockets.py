@@ -88,7 +88,8 @@ def _guarded(handle: Callable[[Gate[Message], Any], Ack]) -> Callable[..., Ack]:
 
 @_guarded
 def handle_start_recording(gate: Gate[Message], payload: object) -> Ack:
-    return {"recording_id": gate.open(read_start(payload)).id}
+    opened = read_start(payload, services().settings.sentence_silence_ms)
+    return {"recording_id": gate.open(opened).id}
 
 
 @_guarded

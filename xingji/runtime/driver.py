@@ -17,6 +17,7 @@ from typing import Protocol
 from ..core.messages import Audio, Command, Effect, Event, Hurry, Job, Result, Stop
 from ..core.session import Session
 from ..core.types import SAMPLE_RATE, Samples
+from .backup import Backup
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +88,7 @@ class Driver:
         self.stopped = False
         self.cancelled = False
         self.finished = threading.Event()
+        self.backup: Backup | None = None
         self._heard_at = time.monotonic()
         self._wait_until: float | None = None
 
@@ -136,6 +138,11 @@ class Driver:
             self._room.notify_all()
 
     @property
+    def backup_id(self) -> str | None:
+        """Known once the recording is complete; None where no audio was kept."""
+        return None if self.backup is None else self.backup.id
+
+    @property
     def backlog(self) -> int:
         return self._queued + self._backlog
 
@@ -150,8 +157,10 @@ class Driver:
             log.exception("recording failed", extra={"stream": self.stream})
             if not self.cancelled:
                 self.stop("error")
+                self._end_backup()
                 self._tell(Failed(), self._moment())
         finally:
+            self._end_backup()
             self._engines.release(self.stream)
             self.stopped = True
             self.finished.set()
@@ -170,6 +179,7 @@ class Driver:
             case (job, result):
                 effects = self._session.resolve(job, result)
             case command:
+                self._back_up(command)
                 effects = self._session.handle(command)
         with self._room:
             if isinstance(item, Audio):
@@ -178,6 +188,22 @@ class Driver:
             if self.backlog <= MAX_BACKLOG:
                 self._room.notify_all()
         self._carry_out(effects)
+
+    def _back_up(self, command: Command) -> None:
+        match command:
+            case Audio(samples) if self.backup is not None:
+                self.backup.write(samples)
+            case Stop():
+                self._end_backup()
+            case _:
+                pass
+
+    def _end_backup(self) -> None:
+        if self.backup is not None:
+            if self.cancelled:
+                self.backup.discard()
+            else:
+                self.backup.close()
 
     def _carry_out(self, effects: list[Effect]) -> None:
         for effect in effects:

@@ -36,7 +36,9 @@ class RecordingWire(Protocol[M_co]):
 
 
 class Wire(Protocol[M_co]):
-    def recording(self, recording_id: str, opened: Open, llm_model: str | None) -> RecordingWire[M_co]: ...
+    def recording(
+        self, recording_id: str, opened: Open, llm_model: str | None, backup_id: Callable[[], str | None]
+    ) -> RecordingWire[M_co]: ...
     def error(self, error: XingjiError, recording_id: str | None) -> M_co: ...
 
 
@@ -69,7 +71,8 @@ class Gate(Generic[M]):
         running: list[_Running[M]] = []
         driver = self._hub.open(opened.wishes, lambda told, moment: self._tell(running[0], told, moment))
         recording = Recording(opened, driver)
-        wire = self._wire.recording(recording.id, opened, model)
+        self._hub.back_up(driver, recording.id)
+        wire = self._wire.recording(recording.id, opened, model, lambda: driver.backup_id)
         running.append(_Running(recording, wire, Sequencer(), model))
         self._hub.expect(recording.id)
         self._current, self._last = running[0], recording
@@ -187,7 +190,7 @@ class Gate(Generic[M]):
                 self._outbox.put(lambda: (wire.final(None),))
             case _:
                 if isinstance(told, Completed):
-                    self._hub.keep(id, Kept(told, running.llm_model))
+                    self._hub.keep(id, Kept(told, running.llm_model, running.recording.driver.backup_id))
                 done = moment.done / moment.received if moment.received else 1.0
                 stale = isinstance(told, SentenceRevised) and told.sentence.stage is Stage.PARTIAL
                 replaces: Any = (id, told.sentence.id) if isinstance(told, SentenceRevised) and stale else None

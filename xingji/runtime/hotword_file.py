@@ -78,25 +78,26 @@ class HotwordFile:
     def replace(self, items: object, if_version: int | None = None) -> Table:
         """All words anew. Raises XingjiError: invalid_hotwords, version_conflict."""
         with self._lock:
-            self._expect(if_version)
+            self.expect(if_version)
             return self._write(parse(items))
 
     def add(self, items: object, if_version: int | None = None) -> Table:
         """Add words; one that is there already is merged. Raises like ``replace``."""
         with self._lock:
-            self._expect(if_version)
+            self.expect(if_version)
             return self._write(parse([*map(plain, self.table.words), *map(plain, parse(items))]))
 
     def remove(self, texts: Sequence[str], if_version: int | None = None) -> Table:
         """Raises XingjiError: not_found where one of them is not in the table; nothing changes then."""
         with self._lock:
-            self._expect(if_version)
+            self.expect(if_version)
             gone = set(texts)
             if not gone or not gone <= {word.text for word in self.table.words}:
                 raise XingjiError("not_found")
             return self._write(tuple(word for word in self.table.words if word.text not in gone))
 
-    def _expect(self, version: int | None) -> None:
+    def expect(self, version: int | None) -> None:
+        """Raises XingjiError("version_conflict") where the table has another version; None is any."""
         if version is not None and version != self.table.version:
             raise XingjiError("version_conflict", detail={"version": self.table.version})
 
@@ -135,7 +136,7 @@ class HotwordFile:
     def _take(self, words: tuple[Hotword, ...]) -> None:
         self.table = Table(words, self.table.version + 1, time.time())
         self._changed(words)
-        log.info("hotwords in use", extra={"count": len(words), "version": self.table.version})
+        log.info("hotwords in use", extra={"file": self.name, "count": len(words), "version": self.table.version})
 
     def _look(self) -> tuple[int, int, str] | None:
         try:

@@ -20,9 +20,11 @@ from ..core.pronunciation import Pronouncer
 from ..core.session import Session
 from ..core.types import Hotword
 from ..wire import Open, Wishes
+from .backup import Backups
 from .correcting import Corrections
 from .driver import Clocks, Driver, Moment, Told
 from .green import offload
+from .hotword_tables import HotwordTables
 from .pool import Pool
 
 log = logging.getLogger(__name__)
@@ -40,6 +42,14 @@ class Kept:
 
     completed: Completed
     llm_model: str | None
+    backup_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Live:
+    driver: Driver
+    wishes: Wishes
+    named: HotwordIndex | None  # the named table, as it was when the recording started
 
 
 class Recording:
@@ -73,13 +83,18 @@ class Hub:
         pronouncer: Pronouncer,
         clocks: Clocks,
         limits: Limits,
+        tables: HotwordTables,
+        chunk: int,
+        backups: Backups,
     ) -> None:
+        """``chunk``: samples of the streaming recogniser's step."""
         self._pool, self._corrections, self._pronouncer = pool, corrections, pronouncer
-        self._clocks, self._limits = clocks, limits
+        self._clocks, self._limits, self._tables, self._chunk = clocks, limits, tables, chunk
+        self._backups = backups
         self.llm_model = llm_model
         self._streams = itertools.count()
         self._lock = threading.Lock()
-        self._live: dict[int, tuple[Driver, Wishes]] = {}
+        self._live: dict[int, _Live] = {}
         self._results: dict[str, tuple[float, Kept | None]] = {}
         self._hotwords = HotwordIndex((), pronouncer)
         self._closing = False
@@ -98,25 +113,30 @@ class Hub:
         return self._corrections is not None and wishes.llm is not False
 
     def open(self, wishes: Wishes, tell: Callable[[Told, Moment], None]) -> Driver:
-        """Start a recording's thread. Raises XingjiError: not_ready, busy."""
+        """Start a recording's thread. Raises XingjiError: not_ready, busy, bad_config (hotword_table)."""
         if not self._pool.ready:
             raise XingjiError("not_ready", detail={"retry_after_ms": 1000})
+        named = self._named(wishes.hotword_table)
         with self._lock:
             if self._closing or len(self._live) >= self._limits.sessions:
                 raise XingjiError("busy", detail={"retry_after_ms": 5000})
             stream = next(self._streams)
-            session = Session(self._profile(wishes), self._pronouncer)
+            session = Session(self._profile(wishes, named), self._pronouncer)
             driver = Driver(stream, session, self, tell, self._clocks)
-            self._live[stream] = (driver, wishes)
+            self._live[stream] = _Live(driver, wishes, named)
         threading.Thread(target=self._run, args=(stream, driver), name=f"recording-{stream}", daemon=True).start()
         return driver
+
+    def back_up(self, driver: Driver, recording_id: str) -> None:
+        """Keep what the recording takes, where that is wanted; to be called before it takes anything."""
+        driver.backup = self._backups.begin(recording_id)
 
     def _run(self, stream: int, driver: Driver) -> None:
         driver.run()
         with self._lock:
             self._live.pop(stream, None)
 
-    def _profile(self, wishes: Wishes) -> Profile:
+    def _profile(self, wishes: Wishes, named: HotwordIndex | None) -> Profile:
         return Profile(
             stream=wishes.stream,
             second_pass=wishes.second_pass or not wishes.stream,
@@ -124,8 +144,9 @@ class Hub:
             punctuation=wishes.punctuation,
             itn=wishes.itn,
             language=wishes.language,
-            hotwords=self._index(wishes.hotwords),
+            hotwords=self._index(wishes.hotwords, named),
             end_silence=wishes.end_silence,
+            chunk=self._chunk,
         )
 
     # -- engines ------------------------------------------------------------------------
@@ -146,21 +167,29 @@ class Hub:
         """From now on sentences that start use this table."""
         self._hotwords = offload(HotwordIndex, words, self._pronouncer)
         with self._lock:
-            for stream, (driver, wishes) in list(self._live.items()):
-                self._reconfigure(stream, driver, wishes)
+            for live in list(self._live.values()):
+                self._reconfigure(live)
 
     def use_own_hotwords(self, driver: Driver, words: tuple[Hotword, ...]) -> None:
         """Replace the words that one recording brought along."""
         with self._lock:
             if live := self._live.get(driver.stream):
-                self._reconfigure(driver.stream, driver, replace(live[1], hotwords=words))
+                self._reconfigure(replace(live, wishes=replace(live.wishes, hotwords=words)))
 
-    def _reconfigure(self, stream: int, driver: Driver, wishes: Wishes) -> None:
-        self._live[stream] = (driver, wishes)
-        driver.put(Configure(self._profile(wishes)))
+    def _reconfigure(self, live: _Live) -> None:
+        self._live[live.driver.stream] = live
+        live.driver.put(Configure(self._profile(live.wishes, live.named)))
 
-    def _index(self, own: tuple[Hotword, ...]) -> Hotwords:
-        return Layered(HotwordIndex(own, self._pronouncer), self._hotwords) if own else self._hotwords
+    def _named(self, id: str | None) -> HotwordIndex | None:
+        try:
+            return None if id is None else self._tables.index(id)
+        except XingjiError as error:
+            raise XingjiError("bad_config", field="hotword_table") from error
+
+    def _index(self, own: tuple[Hotword, ...], named: HotwordIndex | None) -> Hotwords:
+        """A recording's own words win over the table it named, and that over the server's."""
+        words: Hotwords = self._hotwords if named is None else Layered(named, self._hotwords)
+        return Layered(HotwordIndex(own, self._pronouncer), words) if own else words
 
     # -- results ------------------------------------------------------------------------
 
@@ -196,7 +225,7 @@ class Hub:
         """Take nothing new, stop every recording and wait for their final results."""
         with self._lock:
             self._closing = True
-            drivers = [driver for driver, _ in self._live.values()]
+            drivers = [live.driver for live in self._live.values()]
         for driver in drivers:
             driver.stop("server_shutdown")
         deadline = time.monotonic() + timeout_s

@@ -1,8 +1,11 @@
 """Wires: sans-I/O codecs between a client's messages and the core's. One file per protocol."""
 
+import re
 from dataclasses import dataclass, field
 
 from ..core.types import SAMPLE_RATE, AudioFormat, Hotword
+
+ID = re.compile(r"[A-Za-z0-9_-]{1,80}")  # of hotword tables and backup audio
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,6 +14,7 @@ class Wishes:
 
     language: str = "auto"
     hotwords: tuple[Hotword, ...] = ()
+    hotword_table: str | None = None  # id of a named table
     stream: bool = True
     punctuation: bool = True
     itn: bool = True

@@ -5,7 +5,7 @@ A message is an event name and a JSON object. Times are milliseconds, sentence i
 
 import array
 import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from ..core.messages import (
 )
 from ..core.transcript import bare, join, pieces
 from ..core.types import AudioFormat, Hotword, HotwordHit, Sentence, Stage
-from . import Frame, Open, Wishes, milliseconds, samples
+from . import ID, Frame, Open, Wishes, milliseconds, samples
 
 Message = tuple[str, dict[str, Any]]
 
@@ -37,23 +37,28 @@ SOURCES = {
     Stage.CORRECTED: "llm",
 }
 FALLBACKS = {"circuit_open": "http_error"}  # what the corrector calls it -> what the event calls it
+SENTENCE_SILENCE_MS = (200, 6000)  # the shortest and the longest that ends a sentence
 MAX_LIST = 1 << 20  # numbers in a frame that came as a JSON list
 
 
 # -- what clients send --------------------------------------------------------
 
 
-def read_start(payload: object) -> Open:
-    """``start_recording``. Raises XingjiError("bad_config") naming the field."""
+def read_start(payload: object, silence_ms: int = 800) -> Open:
+    """``start_recording``; ``silence_ms`` ends a sentence where the client does not say.
+
+    Raises XingjiError("bad_config") naming the field.
+    """
     if payload is None:
         payload = {}
     if not isinstance(payload, dict):
         raise XingjiError("bad_config", field="options")
     option = _Options(payload)
-    silence = option.whole("max_sentence_silence_ms", 800, 200, 6000)
+    silence = option.whole("max_sentence_silence_ms", silence_ms, *SENTENCE_SILENCE_MS)
     wishes = Wishes(
         language=option.choice("language", "auto", LANGUAGES),
         hotwords=read_hotwords(payload["hotwords"]) if payload.get("hotwords") is not None else (),
+        hotword_table=option.table("hotword_table"),
         punctuation=option.flag("punctuation", True),
         itn=option.flag("itn", True),
         second_pass=option.flag("second_pass", True),
@@ -143,6 +148,14 @@ class _Options:
             raise XingjiError("bad_config", field=name)
         return value
 
+    def table(self, name: str) -> str | None:
+        value = self._payload.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, str) or not ID.fullmatch(value):
+            raise XingjiError("bad_config", field=name)
+        return value
+
 
 # -- what clients are told --------------------------------------------------------
 
@@ -166,8 +179,10 @@ def write_error(error: XingjiError, recording_id: str | None = None) -> Message:
 class SocketIoWire:
     """The codec of one connection."""
 
-    def recording(self, recording_id: str, opened: Open, llm_model: str | None) -> "Recording":
-        return Recording(recording_id, opened, llm_model)
+    def recording(
+        self, recording_id: str, opened: Open, llm_model: str | None, backup_id: Callable[[], str | None]
+    ) -> "Recording":
+        return Recording(recording_id, opened, llm_model, backup_id)
 
     def error(self, error: XingjiError, recording_id: str | None) -> Message:
         return write_error(error, recording_id)
@@ -176,10 +191,18 @@ class SocketIoWire:
 class Recording:
     """Encodes one recording's events. Called in the order in which its messages are sent."""
 
-    def __init__(self, recording_id: str, opened: Open, llm_model: str | None) -> None:
+    def __init__(
+        self,
+        recording_id: str,
+        opened: Open,
+        llm_model: str | None,
+        backup_id: Callable[[], str | None],
+    ) -> None:
+        """``backup_id`` is asked when the final result is told."""
         self.id = recording_id
         self._wishes, self._rate = opened.wishes, opened.format.rate
         self._codec = opened.format.codec
+        self._backup_id = backup_id
         self._llm_model = llm_model  # None: correction is off for this recording
         self._seq = 0
         self._shown: dict[int, Sentence] = {}  # in order of ids
@@ -205,6 +228,7 @@ class Recording:
                 "partials": wishes.partials,
                 "max_sentence_silence_ms": milliseconds(wishes.end_silence),
                 "hotwords": len(wishes.hotwords),
+                "hotword_table": wishes.hotword_table,
             },
         }
         if wishes.client_recording_id is not None:
@@ -256,8 +280,15 @@ class Recording:
             length = self._received
         else:
             sentences, readings, length = event.sentences, event.readings, event.length
-        failed = event is None
-        return "final_result", final_result(self.id, sentences, readings, length, self._llm_model, failed)
+        return "final_result", final_result(
+            self.id,
+            sentences,
+            readings,
+            length,
+            self._llm_model,
+            failed=event is None,
+            backup_id=self._backup_id(),
+        )
 
     def _revised(self, sentence: Sentence) -> Iterator[Message]:
         self._shown[sentence.id] = sentence
@@ -329,6 +360,7 @@ def final_result(
     length: int,
     llm_model: str | None,
     failed: bool = False,
+    backup_id: str | None = None,
 ) -> dict[str, Any]:
     """The body of ``final_result``. ``length`` in samples; ``failed``: a defect of ours cut the recording short."""
     told = [(s, r) for s, r in zip(sentences, readings, strict=True) if s.text]
@@ -357,7 +389,7 @@ def final_result(
         "duration_ms": milliseconds(length),
         "sentences": [_final_sentence(s, r) for s, r in told],
         "llm": _llm(told, llm_model),
-        "backup_audio_id": None,
+        "backup_audio_id": backup_id,
         "error": error.meaning.zh if error else None,
         "error_code": error.code if error else None,
     }
