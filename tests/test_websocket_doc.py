@@ -17,7 +17,7 @@ from xingji.core.errors import CODES
 from xingji.core.hotwords import LARGEST_TABLE, LONGEST_WORD
 from xingji.doors import sockets
 from xingji.settings import Settings
-from xingji.wire.socketio import MAX_LIST, read_audio, read_start
+from xingji.wire.socketio_read import MAX_LIST, read_audio, read_start
 
 TEXT = record_examples.DOCUMENT.read_text("utf-8")
 TYPES = {"字符串": str, "整数": int, "小数": float, "布尔": bool, "对象": dict, "列表": list, "null": type(None)}

@@ -36,7 +36,7 @@ from xingji.runtime.hotword_file import HotwordFile
 from xingji.runtime.hotword_tables import MOST_TABLES, HotwordTables
 from xingji.settings import Settings
 from xingji.wire import ID
-from xingji.wire.socketio import LANGUAGES
+from xingji.wire.socketio_read import LANGUAGES
 
 DOCUMENT = yaml.safe_load((ROOT / "openapi.yaml").read_text("utf-8"))
 OPERATIONS = {(method, path): said for path, item in DOCUMENT["paths"].items() for method, said in item.items()}

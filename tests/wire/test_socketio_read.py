@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from xingji.core.errors import CODES, XingjiError
 from xingji.core.types import AudioFormat, Hotword
 from xingji.wire import Frame, Open, Wishes
-from xingji.wire.socketio import MAX_LIST, SocketIoWire, read_audio, read_hotwords, read_start, write_error
+from xingji.wire.socketio import SocketIoWire, write_error
+from xingji.wire.socketio_read import MAX_LIST, read_audio, read_hotwords, read_start
 
 JSON: Any = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),

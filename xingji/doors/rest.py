@@ -14,7 +14,8 @@ from ..core.messages import Completed
 from ..core.transcript import pieces
 from ..runtime.upload import transcribe as run
 from ..wire import Wishes, milliseconds, samples
-from ..wire.socketio import LANGUAGES, final_result, read_hotwords
+from ..wire.socketio import final_result
+from ..wire.socketio_read import LANGUAGES, read_hotwords
 from . import services
 from .answers import success
 

@@ -19,14 +19,8 @@ from ..runtime.gate import Gate
 from ..runtime.hub import Recording
 from ..runtime.outbox import Outbox
 from ..wire import milliseconds
-from ..wire.socketio import (
-    PROTOCOL_VERSION,
-    Message,
-    SocketIoWire,
-    read_audio,
-    read_hotwords,
-    read_start,
-)
+from ..wire.socketio import PROTOCOL_VERSION, Message, SocketIoWire
+from ..wire.socketio_read import read_audio, read_hotwords, read_start
 from . import Services, services
 from .answers import allowed
 

@@ -1,16 +1,13 @@
-"""Our own events on Socket.IO, port 5006: what clients send and what they are told.
+"""Our own events on Socket.IO, port 5006: what clients are told. ``socketio_read`` reads what they send.
 
 A message is an event name and a JSON object. Times are milliseconds, sentence ids count from 1.
 """
 
-import array
-import base64
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 from ..core.errors import XingjiError
-from ..core.hotwords import parse
 from ..core.messages import (
     Completed,
     Event,
@@ -22,14 +19,12 @@ from ..core.messages import (
     SpeechStarted,
 )
 from ..core.transcript import bare, join, pieces
-from ..core.types import AudioFormat, Hotword, HotwordHit, Sentence, Stage
-from . import ID, Frame, Open, Wishes, milliseconds, samples
+from ..core.types import HotwordHit, Sentence, Stage
+from . import Open, milliseconds
 
 Message = tuple[str, dict[str, Any]]
 
 PROTOCOL_VERSION = 1
-LANGUAGES = ("auto", "zh", "en", "yue", "ja", "ko")
-CODECS = ("s16le", "f32le", "mulaw", "alaw")
 SOURCES = {
     Stage.PARTIAL: "paraformer",
     Stage.STREAMED: "paraformer",
@@ -37,127 +32,6 @@ SOURCES = {
     Stage.CORRECTED: "llm",
 }
 FALLBACKS = {"circuit_open": "http_error"}  # what the corrector calls it -> what the event calls it
-SENTENCE_SILENCE_MS = (200, 6000)  # the shortest and the longest that ends a sentence
-MAX_LIST = 1 << 20  # numbers in a frame that came as a JSON list
-
-
-# -- what clients send --------------------------------------------------------
-
-
-def read_start(payload: object, silence_ms: int = 800) -> Open:
-    """``start_recording``; ``silence_ms`` ends a sentence where the client does not say.
-
-    Raises XingjiError("bad_config") naming the field.
-    """
-    if payload is None:
-        payload = {}
-    if not isinstance(payload, dict):
-        raise XingjiError("bad_config", field="options")
-    option = _Options(payload)
-    silence = option.whole("max_sentence_silence_ms", silence_ms, *SENTENCE_SILENCE_MS)
-    wishes = Wishes(
-        language=option.choice("language", "auto", LANGUAGES),
-        hotwords=read_hotwords(payload["hotwords"]) if payload.get("hotwords") is not None else (),
-        hotword_table=option.table("hotword_table"),
-        punctuation=option.flag("punctuation", True),
-        itn=option.flag("itn", True),
-        second_pass=option.flag("second_pass", True),
-        llm=option.flag("llm", None),
-        partials=option.flag("partials", True),
-        end_silence=samples(silence),
-        client_recording_id=option.text("client_recording_id", 64),
-    )
-    codec = option.choice("format", "s16le", CODECS)
-    return Open(wishes, AudioFormat(codec, option.whole("sample_rate", 16_000, 8_000, 48_000)))
-
-
-def read_hotwords(value: object) -> tuple[Hotword, ...]:
-    """A list, or words separated by commas or line breaks. Raises XingjiError("bad_config")."""
-    if isinstance(value, str):
-        value = [word for word in value.replace("，", ",").replace("\n", ",").split(",") if word.strip()]
-    try:
-        return parse(value)
-    except XingjiError as error:
-        raise XingjiError("bad_config", field=error.field or "hotwords", detail=error.detail) from error
-
-
-def read_audio(payload: object) -> Frame:
-    """``audio_data``: bytes, ``{audio, seq?}``, or a list of int16. Raises XingjiError("bad_audio")."""
-    if not isinstance(payload, dict):
-        return Frame(_audio_bytes(payload))
-    seq = payload.get("seq")
-    if seq is not None and (not isinstance(seq, int) or isinstance(seq, bool) or seq < 0):
-        raise XingjiError("bad_audio", field="seq")
-    audio = payload.get("audio")
-    if isinstance(audio, str):
-        try:
-            audio = base64.b64decode(audio, validate=True)
-        except ValueError as error:
-            raise XingjiError("bad_audio", field="audio") from error
-    return Frame(_audio_bytes(audio, "audio"), seq)
-
-
-def _audio_bytes(audio: object, field: str | None = None) -> bytes:
-    match audio:
-        case bytes() | bytearray():
-            return bytes(audio)
-        case list() if len(audio) <= MAX_LIST:
-            try:
-                return array.array("h", audio).tobytes()
-            except (TypeError, OverflowError) as error:
-                raise XingjiError("bad_audio", field=field) from error
-        case _:
-            raise XingjiError("bad_audio", field=field)
-
-
-class _Options:
-    """Typed access to a client's options. Unknown keys are ignored; null means the default."""
-
-    def __init__(self, payload: dict[str, Any]) -> None:
-        self._payload = payload
-
-    def flag(self, name: str, default: Any) -> Any:
-        value = self._payload.get(name)
-        if value is None:
-            return default
-        if not isinstance(value, bool):
-            raise XingjiError("bad_config", field=name)
-        return value
-
-    def whole(self, name: str, default: int, low: int, high: int) -> int:
-        value = self._payload.get(name)
-        if value is None:
-            return default
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise XingjiError("bad_config", field=name)
-        return value
-
-    def choice(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
-        value = self._payload.get(name)
-        if value is None:
-            return default
-        if not isinstance(value, str) or value not in allowed:
-            raise XingjiError("bad_config", field=name)
-        return value
-
-    def text(self, name: str, longest: int) -> str | None:
-        value = self._payload.get(name)
-        if value is None:
-            return None
-        if not isinstance(value, str) or len(value) > longest:
-            raise XingjiError("bad_config", field=name)
-        return value
-
-    def table(self, name: str) -> str | None:
-        value = self._payload.get(name)
-        if value is None:
-            return None
-        if not isinstance(value, str) or not ID.fullmatch(value):
-            raise XingjiError("bad_config", field=name)
-        return value
-
-
-# -- what clients are told --------------------------------------------------------
 
 
 def write_error(error: XingjiError, recording_id: str | None = None) -> Message:
