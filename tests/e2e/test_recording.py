@@ -46,7 +46,9 @@ def check(client: Recorder, said: Utterance) -> None:
     assert events == list(range(1, len(events) + 1))
 
 
-def test_all_recordings_at_once_in_real_time(server: Server) -> None:
+@pytest.mark.parametrize("mode", ["server", "threaded"])
+def test_all_recordings_at_once_in_real_time(mode: str, request: pytest.FixtureRequest) -> None:
+    server: Server = request.getfixturevalue(mode)
     done: dict[str, Recorder] = {}
 
     def run(said: Utterance) -> None:
