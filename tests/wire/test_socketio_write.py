@@ -228,8 +228,10 @@ def test_text_is_what_is_new_since_the_last_event_that_was_sent(kept: tuple[int,
 def test_partials_can_be_switched_off() -> None:
     wire = recording(Wishes(partials=False))
     assert sent(wire, SentenceRevised(sentence(0, PARTIAL, 1, "今天"))) == []
+    [(_, body)] = sent(wire, SpeechEnded(0, Span(120 * MS, 1900 * MS)))
+    assert body["full_text"] == "", "nor do they show in other events"
     [(_, body)] = sent(wire, SentenceRevised(sentence(0, STREAMED, 2, "今天好。", end=1900)))
-    assert (body["text"], body["full_text"], body["event_seq"]) == ("今天好", "今天好。", 1)
+    assert (body["text"], body["full_text"], body["event_seq"]) == ("今天好", "今天好。", 2)
 
 
 def test_full_text_is_in_the_order_of_sentences_whatever_comes_last() -> None:

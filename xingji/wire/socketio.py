@@ -165,12 +165,12 @@ class Recording:
         )
 
     def _revised(self, sentence: Sentence) -> Iterator[Message]:
+        if sentence.stage is Stage.PARTIAL and not self._wishes.partials:
+            return
         self._shown[sentence.id] = sentence
         self._shown = dict(sorted(self._shown.items()))
         new, segment = "", None
         if sentence.stage <= Stage.STREAMED:
-            if not self._wishes.partials and sentence.stage == Stage.PARTIAL:
-                return
             now, before = bare(sentence.text), self._streamed.get(sentence.id, "")
             new, self._streamed[sentence.id] = now[len(before) :], now
         closed = sentence.text if sentence.stage == Stage.STREAMED else ""
