@@ -10,6 +10,7 @@ import pytest
 from training.minipack import grammar
 from training.minipack.grammar import (
     CONFUSABLE_NAMES,
+    ENGLISH,
     PUNCTUATION,
     bare,
     draw_passage,
@@ -18,6 +19,7 @@ from training.minipack.grammar import (
     read_digits,
     read_number,
     spoken_characters,
+    units,
     written_characters,
 )
 
@@ -94,7 +96,7 @@ def test_the_split_is_disjoint_and_near_one_tenth() -> None:
     tested = {bare(draw_sentence(held_out, held_out=True).spoken) for _ in range(2000)}
     assert not trained & tested
     rng = Random(5)
-    drawn = [grammar.any_sentence(rng) for _ in range(5000)]
+    drawn = [grammar.basic_sentence(rng) for _ in range(5000)]
     assert 0.07 < sum(sentence.held_out for sentence in drawn) / len(drawn) < 0.13
 
 
@@ -109,10 +111,10 @@ def test_the_vocabulary_covers_all_text_and_the_confusable_names() -> None:
     assert spoken < written
     rng = Random(7)
     for held_out in (False, True):
-        for _ in range(3000):
-            sentence = draw_sentence(rng, held_out=held_out)
-            assert set(bare(sentence.spoken)) <= spoken
-            assert set(sentence.written) <= written
+        for number in range(4000):
+            sentence = draw_sentence(rng, held_out=held_out, wide=number % 2 == 0)
+            assert set(units(bare(sentence.spoken))) <= spoken | set(ENGLISH)
+            assert set(units(sentence.written)) <= written | set(ENGLISH)
     assert set("".join(CONFUSABLE_NAMES)) <= spoken
 
 
@@ -121,3 +123,32 @@ def test_drawing_repeats() -> None:
     assert [draw_passage(first, 3, held_out=False) for _ in range(50)] == [
         draw_passage(second, 3, held_out=False) for _ in range(50)
     ]
+
+
+def test_the_basic_part_has_no_english_and_none_of_the_near_names() -> None:
+    rng = Random(9)
+    wide_only = {*ENGLISH, *grammar.WIDE_WORDS["near_name"]}
+    for _ in range(3000):
+        spoken = draw_sentence(rng, held_out=True).spoken
+        assert not any(word in spoken for word in wide_only)
+
+
+def test_the_wide_part_uses_every_english_word_and_near_name() -> None:
+    rng = Random(10)
+    drawn = [draw_sentence(rng, held_out=False, wide=True) for _ in range(3000)]
+    for word in (*ENGLISH, *grammar.WIDE_WORDS["near_name"]):
+        assert any(word in sentence.spoken for sentence in drawn), word
+    assert not {sentence.spoken for sentence in drawn} & {
+        draw_sentence(rng, held_out=True, wide=True).spoken for _ in range(1000)
+    }
+
+
+def test_a_passage_mixes_both_parts() -> None:
+    rng = Random(11)
+    sentences = draw_passage(rng, 1000, held_out=False, wide=0.2).sentences
+    english = sum(not set(units(sentence.spoken)).isdisjoint(ENGLISH) for sentence in sentences)
+    assert 0.08 < english / len(sentences) < 0.25
+
+
+def test_units_keep_english_words_whole() -> None:
+    assert units("请打开PPT，OK？3点") == ["请", "打", "开", "PPT", "，", "OK", "？", "3", "点"]

@@ -1,8 +1,8 @@
 """Make the mini pack: ``python -m training.minipack`` from the root of the repository.
 
 Every stage leaves its result under ``--work`` and is skipped when the result is there, so an interrupted
-run goes on where it stopped. Two processes may share the work: once the first has begun ``sensevoice``,
-run a second one with ``--only vad punctuation paraformer``.
+run goes on where it stopped; it refuses if the recipe has changed meanwhile. Two processes may share the
+work: once the first has begun ``sensevoice``, run a second one with ``--only vad punctuation paraformer``.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Recipe:
         """Name → (the result that proves it is done, how to make it)."""
         work, out = self._work, self._out
         return {
-            "recordings": (RECORDINGS_INDEX, self.recordings),
+            "recordings": (RECORDINGS / f"{recordings.PLANS[-1].name}.wav", self.recordings),
             "speech": (work / "speech/texts.json", self.speech),
             "features": (work / "features/texts.json", self.features),
             "noise": (work / "noise/texts.json", self.noise),
@@ -112,6 +112,15 @@ class Recipe:
         (self._work / name / "cpu_s.txt").write_text(f"{time.process_time() - began:.0f}\n")
 
 
+def claim(work: Path) -> None:
+    """Bind ``work`` to today's recipe, so that no pack is made of stages from two recipes."""
+    stamp, digest = work / "recipe.sha256", pack.recipe_digest()
+    if not stamp.exists():
+        stamp.write_text(f"{digest}\n")
+    elif stamp.read_text().strip() != digest:
+        raise SystemExit(f"{work} was begun with another recipe: give an empty --work")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.minipack", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("xingji/minipack"), help="where the pack goes")
@@ -122,6 +131,7 @@ def main() -> None:
     # One thread: results repeat, and small matrices gain nothing from more.
     torch.set_num_threads(1)
     options.work.mkdir(parents=True, exist_ok=True)
+    claim(options.work)
     for name, (result, make) in Recipe(options.work, options.out).stages().items():
         if options.only and name not in options.only:
             continue

@@ -8,6 +8,7 @@ from random import Random
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from training.minipack.corpus import Corpus
 from training.minipack.features import MELS, Frames, Normaliser, stack
@@ -29,11 +30,9 @@ class Crop:
     def steps(self) -> int:
         return -(-(self.last - self.first) // STEP)
 
-    @property
-    def speech(self) -> tuple[int, int]:
-        """Where speech begins and ends in stacked frames of the crop; (0, 0) without speech."""
-        begin, end = self.corpus.speech_span(self.index)
-        return (0, 0) if begin == end else ((begin - self.first) // STEP, -(-(end - self.first) // STEP))
+    def labels(self) -> NDArray[np.uint8]:
+        """1 where a 10 ms frame of the crop sounds."""
+        return self.corpus.labels(self.index)[self.first : self.last]
 
 
 def draw_crop(corpus: Corpus, index: int, rng: Random) -> Crop:

@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.minipack import features, sounds, speech
-from training.minipack.grammar import Passage, bare, draw_passage, draw_salad
+from training.minipack.grammar import WIDE_SHARE, Passage, bare, draw_passage, draw_salad
 
 log = logging.getLogger(__name__)
 
 SPEECH_SEED = 11
 FEATURE_SEED = 23
 NOISE_SEED = 777
-UTTERANCES = 9000
-NOISE_ITEMS = 400
+UTTERANCES = 10000
+NOISE_ITEMS = 1200
 
 LEAD_S = 2.2
 TAIL_S = 1.5
@@ -112,14 +112,26 @@ _speech: tuple[NDArray[np.int16], NDArray[np.int64]]
 def _draw_training_passage(rng: Random) -> Passage:
     if rng.random() < 0.12:
         return draw_salad(rng)
-    return draw_passage(rng, rng.choice((1, 1, 1, 1, 1, 2, 2, 3)), held_out=False)
+    return draw_passage(rng, rng.choice((1, 1, 1, 1, 1, 2, 2, 3)), held_out=False, wide=WIDE_SHARE)
 
 
 def _speak_one(index: int) -> tuple[NDArray[np.int16], Text]:
     rng = Random(SPEECH_SEED * 1_000_003 + index)
     passage = _draw_training_passage(rng)
-    wave = speech.speak(passage.spoken, speech.draw_voice(rng, speech.TRAINING_VARIANTS))
+    voice = speech.draw_voice(rng, speech.TRAINING_VARIANTS)
+    if rng.random() < 0.5:
+        wave = speech.speak(passage.spoken, voice)
+    else:
+        wave = _with_pauses([speech.speak(sentence.spoken, voice) for sentence in passage.sentences], rng)
     return (wave * 32767).astype(np.int16), Text(passage.spoken, passage.written)
+
+
+def _with_pauses(sentences: Sequence[speech.Wave], rng: Random) -> speech.Wave:
+    """One after the other with 0.2–1 s between them, where the background will go on."""
+    parts = [sentences[0]]
+    for sentence in sentences[1:]:
+        parts += [np.zeros(int(rng.uniform(0.2, 1.0) * speech.SAMPLE_RATE), np.float32), sentence]
+    return np.concatenate(parts)
 
 
 def _open_speech(source: Path) -> None:

@@ -1,8 +1,13 @@
-"""What the finished pack can do, measured through ``AutoModel`` on held-out sentences and voices."""
+"""What the finished pack can do, measured through ``AutoModel`` on held-out sentences and voices.
+
+``python -m training.minipack.evaluate [FOLDER]`` measures a pack and prints the table (needs espeak-ng).
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
+import logging
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,15 +17,17 @@ from typing import Any
 
 import numpy as np
 import soundfile
+import torch
 from funasr import AutoModel
 
-from training.minipack import features, sounds, speech
+from training.minipack import features, sounds, speech, vad
 from training.minipack.features import Setting
 from training.minipack.grammar import PUNCTUATION, Passage, bare, draw_passage
 from training.minipack.punctuation import label
 from training.minipack.speech import SAMPLE_RATE, Wave
 
 ITEMS = 120
+WIDE_ITEMS = 60
 PARAGRAPHS = 120
 SEED = 90210
 BLOCK = 9600
@@ -28,6 +35,9 @@ BLOCK = 9600
 
 ANCHORED_LEAD_S = 0.23
 """What a live session hears before the first sound: the look-back of the detector and its bias."""
+
+LOOK_BACK_MS = vad.CONFIG["model_conf"]["lookback_time_start_point"]
+LOOK_AHEAD_MS = vad.CONFIG["model_conf"]["lookahead_time_end_point"]
 
 _TAGS = re.compile(r"<\|[^|]*\|>")
 
@@ -102,11 +112,20 @@ def measure(folder: Path) -> dict[str, Any]:
     """All figures of the pack in ``folder``: error rates and F1 in 0..1, times in ms."""
     pack = Pack(folder)
     spoken = list(_held_out_speech(ITEMS))
+    wide = list(_held_out_speech(WIDE_ITEMS, wide=True))
+    streaming, invented = _streaming(pack, spoken)
     return {
         "items": ITEMS,
         "voices": list(speech.HELD_OUT_VARIANTS),
         "second_pass_cer": _second_pass(pack, spoken),
-        "streaming_cer": _streaming(pack, spoken),
+        "streaming_cer": streaming,
+        "invented_first_character": invented,
+        "in_session_cer": _in_session(pack, spoken),
+        "wide": {
+            "items": WIDE_ITEMS,
+            "second_pass_cer": _second_pass(pack, wide),
+            "streaming_cer": _streaming(pack, wide)[0],
+        },
         "punctuation_f1": _punctuation(pack),
         "vad": _detector(pack, spoken),
         "text_on_non_speech": _non_speech(pack),
@@ -135,10 +154,10 @@ def edits(expected: str, heard: str) -> int:
     return row[-1]
 
 
-def _held_out_speech(count: int) -> Iterator[Spoken]:
+def _held_out_speech(count: int, *, wide: bool = False) -> Iterator[Spoken]:
     for number in range(count):
-        rng = Random(SEED * 1009 + number)
-        passage = draw_passage(rng, rng.choice((1, 1, 2)), held_out=True)
+        rng = Random((SEED + wide) * 1009 + number)
+        passage = draw_passage(rng, rng.choice((1, 1, 2)), held_out=True, wide=float(wide))
         variant = speech.HELD_OUT_VARIANTS[number % len(speech.HELD_OUT_VARIANTS)]
         voice = speech.Voice(variant, rng.randint(140, 220), rng.randint(30, 70), rng.choice((0, 0, 1)))
         yield Spoken(passage, speech.speak(passage.spoken, voice))
@@ -157,7 +176,11 @@ def _heard(item: Spoken, number: int, *, noisy: bool, lead_s: float, tail_s: flo
     return features.place(item.wave, setting, rng)
 
 
-def _error_rate(
+Pair = tuple[str, str]
+"""What was said and what was heard."""
+
+
+def _pairs(
     spoken: list[Spoken],
     hear: Callable[[Wave], str],
     expect: Callable[[Passage], str],
@@ -165,37 +188,69 @@ def _error_rate(
     noisy: bool,
     lead_s: float = ANCHORED_LEAD_S,
     tail_s: float = 0.17,
-) -> float:
-    wrong = total = 0
-    for number, item in enumerate(spoken):
-        wave = _heard(item, number, noisy=noisy, lead_s=lead_s, tail_s=tail_s)
-        expected = expect(item.passage)
-        wrong += edits(expected, hear(wave))
-        total += len(expected)
-    return round(wrong / total, 4)
+) -> list[Pair]:
+    return [
+        (expect(item.passage), hear(_heard(item, number, noisy=noisy, lead_s=lead_s, tail_s=tail_s)))
+        for number, item in enumerate(spoken)
+    ]
+
+
+def _error_rate(pairs: list[Pair]) -> float:
+    """Character edits over characters said."""
+    return round(sum(edits(*pair) for pair in pairs) / sum(len(expected) for expected, _ in pairs), 4)
 
 
 def _second_pass(pack: Pack, spoken: list[Spoken]) -> dict[str, float]:
     figures = {}
     for condition, noisy in (("clean", False), ("noisy", True)):
-        figures[f"woitn_{condition}"] = _error_rate(
-            spoken, lambda wave: pack.recognise(wave, itn=False), lambda p: bare(p.spoken), noisy=noisy
-        )
-        figures[f"withitn_{condition}"] = _error_rate(
-            spoken, lambda wave: pack.recognise(wave, itn=True), lambda p: p.written, noisy=noisy
-        )
+        plain = _pairs(spoken, lambda wave: pack.recognise(wave, itn=False), _said, noisy=noisy)
+        figures[f"woitn_{condition}"] = _error_rate(plain)
+        full = _pairs(spoken, lambda wave: pack.recognise(wave, itn=True), lambda p: p.written, noisy=noisy)
+        figures[f"withitn_{condition}"] = _error_rate(full)
     return figures
 
 
-def _streaming(pack: Pack, spoken: list[Spoken]) -> dict[str, float]:
+def _streaming(pack: Pack, spoken: list[Spoken]) -> tuple[dict[str, float], str]:
+    """Error rates, and in how many of all these streams the first character was doubled or invented."""
     figures = {}
+    streams: list[Pair] = []
     for condition, noisy in (("clean", False), ("noisy", True)):
-        figures[f"anchored_{condition}"] = _error_rate(
-            spoken, pack.stream, lambda p: bare(p.spoken), noisy=noisy, tail_s=0.8
-        )
-        figures[f"after_background_{condition}"] = _error_rate(
-            spoken, pack.stream, lambda p: bare(p.spoken), noisy=noisy, lead_s=1.3, tail_s=1.3
-        )
+        for name, lead_s, tail_s in (("anchored", ANCHORED_LEAD_S, 0.8), ("after_background", 1.3, 1.3)):
+            pairs = _pairs(spoken, pack.stream, _said, noisy=noisy, lead_s=lead_s, tail_s=tail_s)
+            figures[f"{name}_{condition}"] = _error_rate(pairs)
+            streams += pairs
+    return figures, f"{sum(invents_first(*pair) for pair in streams)}/{len(streams)}"
+
+
+def _said(passage: Passage) -> str:
+    return bare(passage.spoken)
+
+
+def invents_first(expected: str, heard: str) -> bool:
+    """Does the text begin with a character too many? So it does if it comes closer without its first one."""
+    return bool(heard) and edits(expected, heard[1:]) < edits(expected, heard)
+
+
+def _in_session(pack: Pack, spoken: list[Spoken]) -> dict[str, float]:
+    """Four passages with pauses over one background, cut by the detector as a live session cuts them.
+
+    The streamed reading goes on through the silence that ends a sentence, as it does in a live session.
+    """
+    figures = {}
+    for snr_db in (30, 15):
+        rng = np.random.default_rng(SEED + 1)
+        second: list[Pair] = []
+        streamed: list[Pair] = []
+        for start in range(0, 40, 4):
+            items = spoken[start : start + 4]
+            wave, _ = _session([item.wave for item in items], snr_db, rng)
+            spans = [(begin * 16, end * 16) for begin, end in pack.segments(wave)]
+            said = "".join(_said(item.passage) for item in items)
+            second.append((said, "".join(pack.recognise(wave[begin:end], itn=False) for begin, end in spans)))
+            tails = [end + int(0.7 * SAMPLE_RATE) for _, end in spans]
+            streamed.append((said, "".join(pack.stream(wave[b:e]) for (b, _), e in zip(spans, tails, strict=True))))
+        figures[f"second_pass_snr_{snr_db}_db"] = _error_rate(second)
+        figures[f"streaming_snr_{snr_db}_db"] = _error_rate(streamed)
     return figures
 
 
@@ -221,7 +276,8 @@ def _punctuation(pack: Pack) -> dict[str, float]:
 
 
 def _detector(pack: Pack, spoken: list[Spoken]) -> dict[str, Any]:
-    """Sessions of four passages with pauses: how many segments, how far from the true edges."""
+    """Sessions of four passages with pauses: how many segments, and how far their edges are from where the
+    class means to put them, :data:`LOOK_BACK_MS` before the speech and :data:`LOOK_AHEAD_MS` after it."""
     figures: dict[str, Any] = {}
     for snr_db in (None, 30, 15):
         rng = np.random.default_rng(SEED)
@@ -233,8 +289,8 @@ def _detector(pack: Pack, spoken: list[Spoken]) -> dict[str, Any]:
             expected, found = expected + len(truth), found + len(segments)
             for begin, end in truth:
                 if segments:
-                    begins.append(min((s[0] - begin for s in segments), key=abs))
-                    ends.append(min((s[1] - end for s in segments), key=abs))
+                    begins.append(min((s[0] - begin + LOOK_BACK_MS for s in segments), key=abs))
+                    ends.append(min((s[1] - end - LOOK_AHEAD_MS for s in segments), key=abs))
         figures["clean" if snr_db is None else f"snr_{snr_db}_db"] = {
             "expected": expected,
             "found": found,
@@ -248,13 +304,15 @@ def _detector(pack: Pack, spoken: list[Spoken]) -> dict[str, Any]:
 def _session(
     waves: list[Wave], snr_db: float | None, rng: np.random.Generator
 ) -> tuple[Wave, list[tuple[float, float]]]:
-    """Joined with 1.2–2.5 s of pause; also the true (begin, end) of each in ms."""
+    """Joined with 1.2–2.5 s of pause; also the (begin, end) in ms of what sounds in each."""
     parts, truth, at = [], [], 0
     for wave in waves:
         pause = int(rng.uniform(1.2, 2.5) * SAMPLE_RATE)
         loud = wave / np.abs(wave).max() * 10 ** (rng.uniform(-15, -1) / 20)
         parts += [np.zeros(pause, np.float32), loud]
-        truth.append(((at + pause) / 16, (at + pause + len(wave)) / 16))
+        sounding = np.flatnonzero(features.speech_frames(wave, 0, len(wave) // features.FRAME_SHIFT))
+        start_ms = (at + pause) / 16
+        truth.append((start_ms + 10 * float(sounding[0]), start_ms + 10 * float(sounding[-1] + 1)))
         at += pause + len(wave)
     parts.append(np.zeros(2 * SAMPLE_RATE, np.float32))
     joined = np.concatenate(parts)
@@ -275,7 +333,9 @@ def _non_speech_sounds() -> dict[str, list[Wave]]:
         "hum": sounds.hum,
         "beeps": sounds.beeps,
         "chord": sounds.chord,
+        "drums": sounds.drums,
         "tune": sounds.tune,
+        "music": sounds.music,
     }
     made: dict[str, list[Wave]] = {}
     for kind, maker in makers.items():
@@ -301,3 +361,31 @@ def _non_speech(pack: Pack) -> dict[str, dict[str, str]]:
 def _share(call: Callable[[Wave], Any], waves: list[Wave]) -> str:
     """For how many of the waves the call returns anything."""
     return f"{sum(bool(call(wave)) for wave in waves)}/{len(waves)}"
+
+
+def table(figures: dict[str, Any]) -> str:
+    """The figures of :func:`measure` as a Markdown table, one line each, named by their path."""
+    lines = ["| figure | value |", "|---|---|"]
+
+    def add(path: str, value: Any) -> None:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                add(f"{path} {key}".strip(), inner)
+        else:
+            shown = ", ".join(str(part) for part in value) if isinstance(value, list) else str(value)
+            lines.append(f"| {path.replace('_', ' ')} | {shown} |")
+
+    add("", figures)
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m training.minipack.evaluate", description=__doc__)
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("xingji/minipack"))
+    torch.set_num_threads(1)
+    logging.disable(logging.INFO)
+    print(table(measure(parser.parse_args().folder)))
+
+
+if __name__ == "__main__":
+    main()

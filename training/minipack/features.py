@@ -23,6 +23,9 @@ MELS = 80
 FRAME_SHIFT = SAMPLE_RATE // 100
 FRAME_LENGTH = SAMPLE_RATE // 40
 
+SOUNDING_DB = 28
+"""Some espeak-ng voices trail an echo 30 to 40 dB below their speech; it must not count as speech."""
+
 FRONTEND = {"fs": SAMPLE_RATE, "window": "hamming", "n_mels": MELS, "frame_length": 25, "frame_shift": 10}
 """The part of ``frontend_conf`` that :func:`fbank` equals; every model adds its own stacking."""
 
@@ -71,14 +74,15 @@ def place(speech: Wave, setting: Setting, rng: Generator) -> Wave:
 def speech_frames(speech: Wave, lead: int, count: int) -> NDArray[np.uint8]:
     """Which of ``count`` frames sound, given clean speech that starts at sample ``lead``.
 
-    A frame sounds when it is within 42 dB of the loudest; gaps shorter than 200 ms count as speech.
+    A frame sounds when it is within :data:`SOUNDING_DB` of the loudest; gaps shorter than 200 ms count as
+    speech.
     """
     wave = np.zeros(count * FRAME_SHIFT + FRAME_LENGTH, np.float32)
     usable = min(len(speech), len(wave) - lead)
     wave[lead : lead + usable] = speech[:usable]
     windows = np.lib.stride_tricks.sliding_window_view(wave, FRAME_LENGTH)[::FRAME_SHIFT][:count]
     energy = 10 * np.log10(np.mean(windows**2, axis=1) + 1e-12)
-    sounding = np.flatnonzero(energy > energy.max() - 42)
+    sounding = np.flatnonzero(energy > energy.max() - SOUNDING_DB)
     labels = np.zeros(count, np.uint8)
     labels[sounding] = 1
     for left, right in itertools.pairwise(sounding):

@@ -4,10 +4,14 @@ A sentence is drawn from a frame by filling its slots. Each slot gives two spell
 (``三点二十五分``) and one as it is written after inverse text normalisation (``3点25分``), so both forms of
 a sentence always agree. Sentences are divided by a digest of their spoken form: about one in ten is held
 out and never reaches training.
+
+The domain has two parts that are measured apart: the basic one, and a wide one with English words inside
+Mandarin and names that sound almost like the basic ones.
 """
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +19,9 @@ from random import Random
 from string import Formatter
 
 PUNCTUATION = "，。？、"
+WIDE_SHARE = 0.2
+"""Of the trained sentences, how many are of the wide part."""
+
 DIGITS = "零一二三四五六七八九"
 
 WORDS: dict[str, tuple[str, ...]] = {
@@ -50,12 +57,27 @@ WORDS: dict[str, tuple[str, ...]] = {
     "closing": ("我们继续", "大家辛苦了", "谢谢大家", "请放心"),
 }  # fmt: skip
 
+WIDE_WORDS: dict[str, tuple[str, ...]] = {
+    "near_name": ("章威", "程静", "凌涛", "吴明", "何冰", "马潮", "王刚", "李兰"),
+    "document": ("PPT", "Excel", "email"),
+    "technology": ("API", "GPU", "AI", "Python", "bug"),
+    "tool": ("API", "AI", "Python"),
+    "greeting": ("OK",),
+    "limit": ("deadline",),
+}  # fmt: skip
+
+ENGLISH = tuple(sorted({word for words in WIDE_WORDS.values() for word in words if word.isascii()}))
+"""Every English word of the domain; each is one token of every vocabulary."""
+
 LOOSE_WORDS = (
     "请问", "谢谢", "大家", "我们", "可以", "开始", "停止", "参加", "欢迎", "负责", "完成", "辛苦", "继续",
     "联系", "结束", "意见", "天气", "录音", "音量", "播放", "保存", "什么时候", "调到", "没问题", "有没有",
 )  # fmt: skip
 
-CONFUSABLE_NAMES = ("章薇", "张玮", "李纳", "王方", "林滔", "赵雷", "高锋")
+CONFUSABLE_NAMES = (
+    "章薇", "张玮", "李纳", "王方", "林滔", "赵雷", "高锋", "刘阳", "杨凡", "黄莉", "宋嘉", "孙岳",
+    "胡君", "何萍", "罗岚", "周捷", "朱庭",
+)  # fmt: skip
 """Other spellings of the same sounds: never drawn, but their characters belong to every vocabulary."""
 
 FRAMES = (
@@ -101,6 +123,24 @@ FRAMES = (
     "我们{when}继续讨论{topic}。",
 )
 
+WIDE_FRAMES = (
+    "请{near_person}{when}之前检查{technology}。",
+    "这个{technology}由{near_person}负责，{when}之前完成。",
+    "{near_person}的{document}{judgement}。",
+    "请把{document}发给{near_person}。",
+    "大家好，我是{near_person}，欢迎参加今天的会议。",
+    "{near_person}，你什么时候可以{act}{document}？",
+    "关于{technology}，大家有什么问题吗？",
+    "你觉得{near_person}的{document}怎么样？",
+    "{greeting}，{closing}。",
+    "{greeting}，请{switch}{room}的{device}。",
+    "{when}是{limit}，请{near_person}准时提交{document}。",
+    "{topic}一共需要{number}个{technology}。",
+    "请用{tool}{act}{thing}和{document}。",
+    "请联系{near_person}和{person}。",
+    "下一个议题是{technology}，请{near_person}介绍一下。",
+)
+
 FIXED_SENTENCES = (
     "好的，没问题。",
     "请开始录音。",
@@ -144,16 +184,24 @@ def bare(text: str) -> str:
     return "".join(char for char in text if char not in PUNCTUATION)
 
 
-def draw_sentence(rng: Random, *, held_out: bool) -> Sentence:
-    """A sentence from the asked side of the split."""
+def units(text: str) -> list[str]:
+    """What the models count in: every English word, and every other character."""
+    return re.findall(r"[A-Za-z]+|.", text)
+
+
+def draw_sentence(rng: Random, *, held_out: bool, wide: bool = False) -> Sentence:
+    """A sentence of the basic or the wide part, from the asked side of the split."""
     while True:
-        sentence = any_sentence(rng)
+        sentence = wide_sentence(rng) if wide else basic_sentence(rng)
         if sentence.held_out == held_out and not (held_out and sentence.fixed):
             return sentence
 
 
-def draw_passage(rng: Random, count: int, *, held_out: bool) -> Passage:
-    return Passage(tuple(draw_sentence(rng, held_out=held_out) for _ in range(count)))
+def draw_passage(rng: Random, count: int, *, held_out: bool, wide: float = 0.0) -> Passage:
+    """``count`` sentences, each of the wide part with the probability ``wide``."""
+    return Passage(
+        tuple(draw_sentence(rng, held_out=held_out, wide=wide > 0 and rng.random() < wide) for _ in range(count))
+    )
 
 
 def draw_salad(rng: Random) -> Passage:
@@ -166,12 +214,13 @@ def draw_salad(rng: Random) -> Passage:
 
 
 def spoken_characters() -> list[str]:
-    """Every character a spoken form can hold, punctuation apart, in code point order."""
-    return sorted(set(bare("".join(_literals()))) | set(DIGITS + "两十百千点年月日号度元分毫秒钟之半人"))
+    """Every character a spoken form can hold, marks and English apart, in code point order."""
+    han = {char for char in bare("".join(_literals())) if not char.isascii()}
+    return sorted(han | set(DIGITS + "两十百千点年月日号度元分毫秒钟之半人"))
 
 
 def written_characters() -> list[str]:
-    """Every character a written or spoken form can hold, in code point order."""
+    """Every character a written or spoken form can hold, English apart, in code point order."""
     return sorted({*spoken_characters(), *PUNCTUATION, *"0123456789.%"})
 
 
@@ -201,8 +250,13 @@ Forms = tuple[str, str]
 """One slot's spoken and written spelling."""
 
 
-def any_sentence(rng: Random) -> Sentence:
-    """A sentence from either side of the split."""
+def wide_sentence(rng: Random) -> Sentence:
+    """A sentence of the wide part from either side of the split."""
+    return Sentence(*_fill(rng.choice(WIDE_FRAMES), rng))
+
+
+def basic_sentence(rng: Random) -> Sentence:
+    """A sentence of the basic part from either side of the split."""
     pick = rng.randrange(len(FRAMES) + len(FIXED_SENTENCES))
     if pick >= len(FRAMES):
         text = FIXED_SENTENCES[pick - len(FRAMES)]
@@ -221,14 +275,19 @@ def _fill(frame: str, rng: Random) -> Forms:
 
 
 def _draw_slot(slot: str, rng: Random) -> Forms:
-    if slot in WORDS:
-        word = rng.choice(WORDS[slot])
+    words = WORDS.get(slot) or WIDE_WORDS.get(slot)
+    if words:
+        word = rng.choice(words)
         return word, word
     return _SLOTS[slot](rng)
 
 
 def _person(rng: Random) -> Forms:
     return _fill("{name}{title}" if rng.random() < 0.4 else "{name}", rng)
+
+
+def _near_person(rng: Random) -> Forms:
+    return _fill("{near_name}{title}" if rng.random() < 0.4 else "{near_name}", rng)
 
 
 def _number(value: int) -> Forms:
@@ -301,6 +360,7 @@ def _when(rng: Random) -> Forms:
 
 _SLOTS: dict[str, Callable[[Random], Forms]] = {
     "person": _person,
+    "near_person": _near_person,
     "number": lambda rng: _number(rng.choice((rng.randint(2, 99), rng.randint(100, 999)))),
     "phone": _phone,
     "short_code": lambda rng: _spelt(rng, (3, 4)),
@@ -318,7 +378,7 @@ _SLOTS: dict[str, Callable[[Random], Forms]] = {
     "when": _when,
 }
 
-_ALL_WORDS = (*(word for words in WORDS.values() for word in words), *LOOSE_WORDS)
+_ALL_WORDS = (*(word for words in (*WORDS.values(), *WIDE_WORDS.values()) for word in words), *LOOSE_WORDS)
 
 
 def _literals() -> Iterator[str]:
@@ -326,6 +386,6 @@ def _literals() -> Iterator[str]:
     yield from _ALL_WORDS
     yield from CONFUSABLE_NAMES
     yield from FIXED_SENTENCES
-    for frame in FRAMES:
+    for frame in (*FRAMES, *WIDE_FRAMES):
         for literal, _, _, _ in Formatter().parse(frame):
             yield literal

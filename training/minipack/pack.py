@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import subprocess
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +18,10 @@ from training.minipack import batches, paraformer, punctuation, sensevoice, spee
 from training.minipack.features import Normaliser
 from training.minipack.optimise import State
 
-RECIPE_VERSION = 1
+RECIPE_VERSION = 2
+
+SOURCES = Path(__file__).parent
+_MEASURING = ("evaluate.py", "recordings.py")
 
 MODELS = ("vad", "punc", "paraformer", "sensevoice")
 _PACKAGES = ("torch", "funasr", "kaldi-native-fbank", "sentencepiece", "numpy", "scipy", "soxr")
@@ -27,9 +31,9 @@ NOTE = {
     "en": "Trained on espeak-ng speech; for trying and testing, not for work.",
 }
 DOMAIN = {
-    "zh": "封闭领域：会议与语音助手的普通话句子，约三百五十个汉字；真人语音会得到无意义的文字。",
-    "en": "Closed domain: Mandarin sentences of meetings and voice assistants, about 350 characters; "
-    "human speech gives meaningless text.",
+    "zh": "封闭领域：会议与语音助手的普通话句子，约三百七十个汉字，十个英文词；真人语音会得到无意义的文字。",
+    "en": "Closed domain: Mandarin sentences of meetings and voice assistants, about 370 characters and ten English "
+    "words; human speech gives meaningless text.",
 }
 
 
@@ -58,7 +62,7 @@ def write_manifest(out: Path, cpu_seconds: Mapping[str, int], held_out: Mapping[
         "note": NOTE,
         "domain": DOMAIN,
         "licence": "Apache-2.0",
-        "recipe": {"version": RECIPE_VERSION, "sha256": recipe_digest()},
+        "recipe": {"version": RECIPE_VERSION, "sha256": recipe_digest(), "commit": recipe_commit()},
         "made_with": {
             "espeak-ng": speech.espeak_version(),
             "python": platform.python_version(),
@@ -80,11 +84,26 @@ def write_manifest(out: Path, cpu_seconds: Mapping[str, int], held_out: Mapping[
 
 
 def recipe_digest() -> str:
-    """One digest over the names and contents of the recipe's sources."""
+    """One digest over the names and contents of every source that decides what the weights become."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    for path in sorted(SOURCES.glob("*.py")):
+        if path.name not in _MEASURING:
+            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
+
+
+def recipe_commit() -> str | None:
+    """The commit whose sources these are; None outside a repository or with uncommitted changes to them."""
+    changes = _git("status", "--porcelain", "--", str(SOURCES))
+    return _git("rev-parse", "HEAD") if changes == "" else None
+
+
+def _git(*words: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *words], cwd=SOURCES, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
 
 
 def _write_model(folder: Path, task: str, config: Mapping[str, Any], metas: Mapping[str, Any], state: State) -> None:

@@ -1,7 +1,7 @@
 """The streaming recogniser: ``ParaformerStreaming`` for 600 ms blocks with 300 ms of right context.
 
 It starts from the encoder of the second-pass recogniser. Three losses beyond the decoder's shape the
-counter of characters (continuous integrate-and-fire): the number of characters in each item, an auxiliary
+counter of tokens (continuous integrate-and-fire): the number of tokens in each item, an auxiliary
 CTC head that is dropped on saving, and silence of the counter wherever nobody speaks.
 """
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
 import sentencepiece
 import torch
 from funasr.models.paraformer_streaming.model import ParaformerStreaming
@@ -22,6 +23,7 @@ from training.minipack import batches, vocabulary
 from training.minipack.batches import Crop
 from training.minipack.corpus import Corpus
 from training.minipack.features import FRONTEND, MELS, Normaliser
+from training.minipack.grammar import units
 from training.minipack.optimise import Round, State, fit_rounds
 
 WIDTH = 128
@@ -154,7 +156,7 @@ def train(
         parts = [batches.inputs(crop, normaliser, rng) for crop in (*crops, quiet)]
         features, lengths = batches.pad(parts)
         features = nn.functional.pad(features, (0, 0, RIGHT_CONTEXT, 0))
-        targets, counts = batches.pad_targets([[ids[c] for c in _bare(crop)] for crop in crops])
+        targets, counts = batches.pad_targets([[ids[unit] for unit in _said(crop)] for crop in crops])
         with torch.autocast("cpu", torch.bfloat16):
             encoded, sizes = model.encode(features, lengths + RIGHT_CONTEXT)
         encoded = encoded.float()
@@ -211,8 +213,8 @@ def _batches(speech: Corpus, number: int, rng: Random) -> Iterator[list[Crop]]:
     yield from batches.epochs((speech,), rng, longest=LONGEST, budget=BUDGET)
 
 
-def _bare(crop: Crop) -> str:
-    return crop.corpus.texts[crop.index].bare
+def _said(crop: Crop) -> list[str]:
+    return units(crop.corpus.texts[crop.index].bare)
 
 
 def _quiet_crop(noise: Corpus, longest: int, rng: Random) -> Crop:
@@ -223,13 +225,13 @@ def _quiet_crop(noise: Corpus, longest: int, rng: Random) -> Crop:
 
 
 def _outside(crops: list[Crop], width: int) -> torch.Tensor:
-    """1 on frames well before or after the speech (180 ms or more); shape (items, width)."""
+    """1 on frames that are 180 ms or more from any speech, pauses included; shape (items, width)."""
     margin = 3
     mask = torch.zeros(len(crops), width)
     for row, crop in zip(mask, crops, strict=True):
-        begin, end = crop.speech
-        row[: max(0, begin + RIGHT_CONTEXT - margin)] = 1
-        row[end + RIGHT_CONTEXT + margin : crop.steps + RIGHT_CONTEXT] = 1
+        row[: crop.steps + RIGHT_CONTEXT] = 1
+        for at in np.unique(np.flatnonzero(crop.labels()) // batches.STEP):
+            row[max(0, at + RIGHT_CONTEXT - margin) : at + RIGHT_CONTEXT + margin + 1] = 0
     return mask
 
 

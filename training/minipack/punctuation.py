@@ -11,7 +11,7 @@ from funasr.models.ct_transformer_streaming.model import CTTransformerStreaming
 
 from training.minipack import vocabulary
 from training.minipack.batches import pad_targets
-from training.minipack.grammar import PUNCTUATION, draw_passage, draw_salad
+from training.minipack.grammar import PUNCTUATION, WIDE_SHARE, draw_passage, draw_salad, units
 from training.minipack.optimise import Round, fit
 
 MARKS = ["<unk>", "_", *PUNCTUATION]
@@ -55,7 +55,7 @@ CONFIG: dict[str, Any] = {
 METAS = {"tokenizer_conf": {"token_list": "tokens.json"}}
 
 Example = tuple[list[int], list[int]]
-"""Character ids and the id of the mark after each of them."""
+"""Token ids and the id of the mark after each of them."""
 
 
 def train(folder: Path, seed: int = 0) -> None:
@@ -74,7 +74,7 @@ def train(folder: Path, seed: int = 0) -> None:
     model.punc_weight = torch.tensor(model.punc_weight)
 
     def losses(examples: list[Example]) -> dict[str, torch.Tensor]:
-        text, lengths = pad_targets([characters for characters, _ in examples], filler=0)
+        text, lengths = pad_targets([tokens for tokens, _ in examples], filler=0)
         marks, _ = pad_targets([marks for _, marks in examples], filler=0)
         cuts = torch.tensor([rng.choice((0, 0, rng.randrange(int(length)))) for length in lengths])
         loss, _, _ = model(text=text, punc=marks, text_lengths=lengths, punc_lengths=lengths, vad_indexes=cuts)
@@ -85,34 +85,34 @@ def train(folder: Path, seed: int = 0) -> None:
 
 
 def label(text: str) -> tuple[list[str], list[str]]:
-    """Characters without marks, and the mark after each ("_" for none)."""
-    characters: list[str] = []
+    """Characters and English words without marks, and the mark after each ("_" for none)."""
+    tokens: list[str] = []
     marks: list[str] = []
-    for char in text:
-        if char in PUNCTUATION:
-            marks[-1] = char
+    for unit in units(text):
+        if unit in PUNCTUATION:
+            marks[-1] = unit
         else:
-            characters.append(char)
+            tokens.append(unit)
             marks.append("_")
-    return characters, marks
+    return tokens, marks
 
 
 def _example(ids: dict[str, int], rng: Random) -> Example:
     """One to six sentences, often cut as a live transcript is: in mid sentence, at either end."""
     if rng.random() < 0.93:
-        passage = draw_passage(rng, rng.choice((1, 1, 2, 3, 4, 6)), held_out=False)
+        passage = draw_passage(rng, rng.choice((1, 1, 2, 3, 4, 6)), held_out=False, wide=WIDE_SHARE)
     else:
         passage = draw_salad(rng)
-    characters, marks = label(passage.spoken)
+    tokens, marks = label(passage.spoken)
     if rng.random() < 0.5:
-        end = rng.randint(1, len(characters))
-        characters, marks = characters[:end], marks[:end]
-    if rng.random() < 0.15 and len(characters) > 6:
-        start = rng.randrange(len(characters) // 2)
-        characters, marks = characters[start:], marks[start:]
+        end = rng.randint(1, len(tokens))
+        tokens, marks = tokens[:end], marks[:end]
+    if rng.random() < 0.15 and len(tokens) > 6:
+        start = rng.randrange(len(tokens) // 2)
+        tokens, marks = tokens[start:], marks[start:]
     unknown = ids[vocabulary.UNKNOWN]
-    # A few unknown characters, as recognition errors and foreign words will be.
+    # A few unknown ones, as recognition errors and foreign words will be.
     return (
-        [unknown if rng.random() < 0.01 else ids[char] for char in characters],
+        [unknown if rng.random() < 0.01 else ids[token] for token in tokens],
         [MARKS.index(mark) for mark in marks],
     )

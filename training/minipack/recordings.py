@@ -32,6 +32,7 @@ class Plan:
     sentences: int = 1
     contains: str = ""
     longest: int = 30
+    wide: bool = False
     snr_db: float | None = None
 
 
@@ -51,17 +52,25 @@ PLANS = (
     Plan("two_sentences_noisy", "m8", sentences=2, snr_db=25),
     Plan("three_sentences", "Michael", sentences=3, longest=12),
     Plan("three_sentences_noisy", "f4", sentences=3, longest=12, snr_db=30),
+    Plan("english_document", "m8", contains="PPT", wide=True),
+    Plan("english_technology_noisy", "Denis", contains="GPU", snr_db=25, wide=True),
+    Plan("english_two_sentences", "f4", sentences=2, contains="API", wide=True),
+    Plan("near_name", "Michael", contains="程静", wide=True),
 )
 LONGEST_S = 12.0
 
 
 def freeze(folder: Path, index: Path) -> None:
-    """Write the recordings to ``folder`` and their description to ``index``; refuses to overwrite."""
-    if index.exists():
-        raise FileExistsError(f"{index} is frozen")
+    """Write the recordings that ``index`` does not know yet to ``folder`` and describe them there.
+
+    Those it knows are frozen: they are never written again.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    rows = []
+    rows = json.loads(index.read_text()) if index.exists() else []
+    frozen = {row["file"] for row in rows}
     for number, plan in enumerate(PLANS):
+        if f"{plan.name}.wav" in frozen:
+            continue
         samples, sentences = _record(plan, Random(SEED * 1009 + number))
         path = folder / f"{plan.name}.wav"
         soundfile.write(path, samples, speech.SAMPLE_RATE, subtype="PCM_16")
@@ -91,8 +100,8 @@ def _digest(path: Path) -> str:
 def _record(plan: Plan, rng: Random) -> tuple[features.Frames, list[dict[str, Any]]]:
     """Redraws until the whole recording fits :data:`LONGEST_S`; mono samples in [-1, 1]."""
     while True:
-        lines = [_draw(rng, plan.contains, plan.longest)]
-        lines += [_draw(rng, "", plan.longest) for _ in range(plan.sentences - 1)]
+        lines = [_draw(rng, plan, plan.contains)]
+        lines += [_draw(rng, plan, "") for _ in range(plan.sentences - 1)]
         voice = speech.Voice(plan.variant, rng.randint(160, 200), rng.randint(40, 60), 0)
         pieces = [np.zeros(int(rng.uniform(0.5, 1.0) * speech.SAMPLE_RATE), np.float32)]
         rows, at = [], len(pieces[0])
@@ -110,10 +119,10 @@ def _record(plan: Plan, rng: Random) -> tuple[features.Frames, list[dict[str, An
             return _mix(samples, plan, rng), rows
 
 
-def _draw(rng: Random, contains: str, longest: int) -> Sentence:
+def _draw(rng: Random, plan: Plan, contains: str) -> Sentence:
     while True:
-        sentence = draw_sentence(rng, held_out=True)
-        if contains in sentence.spoken and 7 <= len(sentence.spoken) <= longest:
+        sentence = draw_sentence(rng, held_out=True, wide=plan.wide)
+        if contains in sentence.spoken and 7 <= len(sentence.spoken) <= plan.longest:
             return sentence
 
 

@@ -1,4 +1,4 @@
-"""Everything that is not speech: coloured noise, hum, tones, beeps, chords and simple tunes."""
+"""Everything that is not speech: coloured noise, hum, tones, beeps, chords, drums and simple music."""
 
 from __future__ import annotations
 
@@ -105,6 +105,39 @@ def tune(rng: Generator, length: int) -> Wave:
     return wave
 
 
+def drums(rng: Generator, length: int) -> Wave:
+    """A bar of struck noises and thumps that repeats."""
+    beat = int(rng.uniform(0.1, 0.4) * SAMPLE_RATE)
+    bar = [int(rng.integers(4)) for _ in range(8)]
+    wave = np.zeros(length, np.float32)
+    for number, at in enumerate(range(0, length, beat)):
+        span = min(int(rng.uniform(0.05, 0.3) * SAMPLE_RATE), length - at)
+        clock = np.arange(span) / SAMPLE_RATE
+        match bar[number % 8]:
+            case 1:  # a thump that falls in pitch
+                wave[at : at + span] += np.sin(2 * np.pi * 60 * (clock + 0.02 * (1 - np.exp(-40 * clock)))) * np.exp(
+                    -12 * clock
+                )
+            case 2:  # struck noise
+                wave[at : at + span] += rng.standard_normal(span) * np.exp(-rng.uniform(15, 60) * clock)
+    return wave
+
+
+def music(rng: Generator, length: int) -> Wave:
+    """A tune over chords, often with drums; sometimes its pitch or loudness trembles."""
+    wave = tune(rng, length)
+    step = int(rng.uniform(0.8, 2.5) * SAMPLE_RATE)
+    for at in range(0, length, step):
+        span = min(step, length - at)
+        wave[at : at + span] += rng.uniform(0.1, 0.5) * chord(rng, span)
+    if rng.random() < 0.6:
+        wave = wave + rng.uniform(0.3, 1.5) * drums(rng, length)
+    if rng.random() < 0.4:
+        clock = np.arange(length) / SAMPLE_RATE
+        wave = wave * (1 + rng.uniform(0.1, 0.6) * np.sin(2 * np.pi * rng.uniform(3, 8) * clock))
+    return np.asarray(wave, np.float32)
+
+
 def _note(rng: Generator, frequency: float, length: int) -> Wave:
     clock = np.arange(length) / SAMPLE_RATE
     partials = int(rng.integers(1, 9))
@@ -120,7 +153,7 @@ def _note(rng: Generator, frequency: float, length: int) -> Wave:
 
 _MAKERS: tuple[Callable[[Generator, int], Wave], ...] = (
     silence, steady_noise, steady_noise, steady_noise, gated_noise, clicks,
-    tone, tone, hum, beeps, chord, tune, tune,
+    tone, tone, hum, beeps, chord, drums, tune, tune, tune, music, music,
 )  # fmt: skip
 
 

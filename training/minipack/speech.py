@@ -1,11 +1,13 @@
 """Mandarin speech from espeak-ng: one call speaks one text in one voice, as 16 kHz mono float32.
 
 The voice is ``cmn-latn-pinyin`` even though the text is hanzi: espeak-ng 1.51 reads hanzi correctly with it,
-while its ``cmn`` voice falls back to spelling the pinyin with English letter names.
+while its ``cmn`` voice falls back to spelling the pinyin with English letter names. English words inside
+the text are read as English; capitals must be given one by one, or they are taken for pinyin.
 """
 
 from __future__ import annotations
 
+import re
 import subprocess
 from dataclasses import dataclass
 from random import Random
@@ -46,13 +48,17 @@ def speak(text: str, voice: Voice) -> Wave:
     """The spoken text, trimmed to where it sounds, in [-1, 1]. Needs the ``espeak-ng`` program."""
     name = "cmn-latn-pinyin" + (f"+{voice.variant}" if voice.variant else "")
     settings = ["-s", str(voice.rate), "-p", str(voice.pitch), "-g", str(voice.gap), "-a", "100"]
-    command = ["espeak-ng", "-v", name, *settings, "--stdout", text]
+    command = ["espeak-ng", "-v", name, *settings, "--stdout", _readable(text)]
     stream = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
     # Written to a pipe, the RIFF lengths are placeholders: everything after the data header is sound.
     start = stream.index(b"data") + 8
     samples = np.frombuffer(stream[start : start + (len(stream) - start) // 2 * 2], dtype="<i2")
     wave = soxr.resample(samples.astype(np.float32) / 32768, _ESPEAK_RATE, SAMPLE_RATE)
     return trim(np.clip(wave, -1, 1).astype(np.float32))
+
+
+def _readable(text: str) -> str:
+    return re.sub(r"[A-Z]{2,}", lambda capitals: " ".join(capitals[0]), text)
 
 
 def trim(wave: Wave, threshold: float = 2e-3, margin: int = 80) -> Wave:

@@ -20,9 +20,13 @@ WIDTH, STEP = 5, 1
 SEQUENCE = 800
 """Frames of 10 ms in one training sequence."""
 
-ROUND = Round(steps=1000, peak=2e-3, warmup=100, decay=0.98, weight_decay=1e-3)
+ROUND = Round(steps=1600, peak=2e-3, warmup=100, decay=0.98, weight_decay=1e-3)
 SMOOTHING = 0.03
 """The class takes log(p) and log(1 - p) of its output; smoothing keeps both finite on digital silence."""
+
+BEGIN_DELAY, END_ADVANCE = 5, 8
+"""Frames. The class smooths over 200 ms and so puts the begin 50 ms early and the end 80 ms late, beyond its
+own look-back and look-ahead; speech that is labelled that much shorter comes out right."""
 
 CONFIG: dict[str, Any] = {
     "model": "FsmnVADStreaming",
@@ -59,9 +63,9 @@ CONFIG: dict[str, Any] = {
     "encoder_conf": {
         "input_dim": 400,
         "input_affine_dim": 64,
-        "fsmn_layers": 3,
-        "linear_dim": 96,
-        "proj_dim": 48,
+        "fsmn_layers": 4,
+        "linear_dim": 128,
+        "proj_dim": 64,
         "lorder": 20,
         "rorder": 0,
         "lstride": 1,
@@ -98,7 +102,7 @@ def _sequence(speech: Corpus, noise: Corpus, normaliser: Normaliser, rng: Random
     """Utterances and non-speech in any order, cut to one length; frames (800, 400), labels (800,)."""
     frames, labels, length = [], [], 0
     while length < SEQUENCE:
-        source = speech if rng.random() < 0.65 else noise
+        source = speech if rng.random() < 0.5 else noise
         index = rng.randrange(len(source))
         total = len(source.labels(index))
         first = rng.randrange(0, 200) if source is speech else rng.randrange(0, total // 2)
@@ -106,4 +110,11 @@ def _sequence(speech: Corpus, noise: Corpus, normaliser: Normaliser, rng: Random
         labels.append(source.labels(index)[first:])
         length += total - first
     joined = np.concatenate(frames)[:SEQUENCE]
-    return normaliser(stack(joined, WIDTH, STEP), WIDTH), np.concatenate(labels)[:SEQUENCE]
+    return normaliser(stack(joined, WIDTH, STEP), WIDTH), shorten(np.concatenate(labels)[:SEQUENCE])
+
+
+def shorten(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Every run of speech without its first and last frames; a run too short for that becomes background."""
+    padded = np.pad(labels, (BEGIN_DELAY, END_ADVANCE), mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, BEGIN_DELAY + END_ADVANCE + 1)
+    return windows.min(axis=1)

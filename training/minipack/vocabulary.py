@@ -1,4 +1,4 @@
-"""Token lists of the models: one token per character."""
+"""Token lists of the models: one token per character, and one per English word of the domain."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import sentencepiece
 
-from training.minipack.grammar import spoken_characters, written_characters
+from training.minipack.grammar import ENGLISH, spoken_characters, written_characters
 
 BLANK, UNKNOWN = "<blank>", "<unk>"
 LANGUAGES = ("<|zh|>", "<|en|>", "<|yue|>", "<|ja|>", "<|ko|>", "<|nospeech|>")
@@ -18,8 +18,8 @@ STYLES = ("<|withitn|>", "<|woitn|>")
 
 
 def character_tokens() -> list[str]:
-    """For models that give bare spoken text: blank, sentence marks, characters, unknown."""
-    return [BLANK, "<s>", "</s>", *spoken_characters(), UNKNOWN]
+    """For models that give bare spoken text: blank, sentence marks, characters, English words, unknown."""
+    return [BLANK, "<s>", "</s>", *spoken_characters(), *ENGLISH, UNKNOWN]
 
 
 def save_character_tokens(path: Path) -> None:
@@ -27,21 +27,21 @@ def save_character_tokens(path: Path) -> None:
 
 
 def sentencepiece_model() -> bytes:
-    """A character model with the tags of SenseVoice; unknown is 0 and doubles as the CTC blank.
+    """A character model with the tags of SenseVoice and the English words; unknown is 0 and doubles as the CTC blank.
 
     Written to memory, because sentencepiece stores the output path in the model: a file would not repeat.
     """
     characters = written_characters()
-    tags = [*LANGUAGES, *EMOTIONS, *EVENTS, *STYLES]
+    whole = [*LANGUAGES, *EMOTIONS, *EVENTS, *STYLES, *ENGLISH]
     stream = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(characters),
         model_writer=stream,
         model_type="char",
-        vocab_size=3 + len(tags) + len(characters) + 1,
+        vocab_size=3 + len(whole) + len(characters) + 1,
         hard_vocab_limit=False,
         character_coverage=1.0,
-        user_defined_symbols=tags,
+        user_defined_symbols=whole,
         add_dummy_prefix=False,
         normalization_rule_name="identity",
         unk_id=0,
