@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import RATE, Recorder, Server, Utterance, utterance, utterances
+from tests.support import FRAME, RATE, Recorder, Server, Utterance, silence, utterance, utterances
 from xingji.core.scoring import cer
 
 CASES = utterances()
@@ -150,6 +150,44 @@ def test_a_cancelled_recording_has_no_final_result(server: Server) -> None:
         client.start()
         assert client.stop()["duration_ms"] == 0
         assert len(client.named("final_result")) == 1
+
+
+@pytest.mark.parametrize("mode", ["eventlet", "threading"])
+def test_however_a_recording_ends_what_waits_behind_a_gap_is_heard(mode: str, models: Path, tmp_path: Path) -> None:
+    said, pause = utterance("question"), silence(0.5)
+    pieces = [said.pcm[at : at + 5 * FRAME] for at in range(0, len(said.pcm), 5 * FRAME)]
+
+    def begin(client: Recorder) -> str:
+        id = str(client.start()["recording_id"])
+        for seq, data in [(0, pause), *enumerate(pieces, 2)]:  # there is no frame 1
+            assert client.client.call("audio_data", {"audio": data, "seq": seq}, timeout=10)["received_ms"] == 500
+        return id
+
+    limits = {"XINGJI_IDLE_S": "5", "XINGJI_MAX_RECORDING_S": "20"}
+    with Server(tmp_path, XINGJI_ASYNC_MODE=mode, **limits) as server, Recorder(server.url) as client:
+        with Recorder(server.url) as leaving:
+            left = begin(leaving)
+        for count, reason in enumerate(("client", "max_duration", "idle", "server_shutdown"), 1):
+            begin(client)
+            match reason:
+                case "client":
+                    client.stop()
+                case "max_duration":
+                    client.client.emit("audio_data", silence(20))
+                case "server_shutdown":
+                    server.wait(lambda: server.get(f"/api/asr/recordings/{left}").status_code == 200, 30)
+                    kept = server.get(f"/api/asr/recordings/{left}").json()["data"]
+                    assert kept["sensevoice"] == said.written
+                    server.process.terminate()
+            final = client.expect("final_result", count)
+            assert client.expect("recording_stopped", count)["reason"] == reason
+            assert final["sensevoice"] == said.written, reason
+            extra = 20_000 if reason == "max_duration" else 0
+            assert final["duration_ms"] == 500 + extra + said.milliseconds
+            error = client.expect("error", count)
+            assert (error["code"], error["expected"], error["got"]) == ("audio_gap", 1, 2)
+    names = [name for name, _ in client.events]
+    assert names.count("error") == names.count("final_result") == 4
 
 
 def test_the_result_outlives_the_connection(server: Server) -> None:

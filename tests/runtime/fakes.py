@@ -123,6 +123,21 @@ class Engines:
         return tuple(edges)
 
 
+@dataclass
+class Source:
+    """Passes samples on as they come, and has ``held`` back until the end."""
+
+    held: Samples = field(default_factory=lambda: silence(0))
+    asked: int = 0  # for the rest
+
+    def read(self, samples: Samples) -> Samples:
+        return samples
+
+    def rest(self) -> Samples:
+        self.asked += 1
+        return self.held
+
+
 class Listener:
     """What a driver tells, in order."""
 

@@ -15,6 +15,7 @@ from tests.runtime.fakes import (
     BrokenSession,
     Engines,
     Listener,
+    Source,
     Unpronounceable,
     in_thread,
     silence,
@@ -54,10 +55,11 @@ def start(engines: Engines) -> Iterator[Start]:
         clocks: Clocks = Clocks(),  # noqa: B008
         session: Any = None,
         on: Any = None,
+        source: Source | None = None,
     ) -> tuple[Driver, Listener]:
         listener = Listener()
         session = session or Session(profile or Profile(), Unpronounceable())
-        driver = Driver(7, session, on or engines, listener, clocks)
+        driver = Driver(7, session, on or engines, source or Source(), listener, clocks)
         in_thread(driver.run)
         drivers.append(driver)
         return driver, listener
@@ -227,6 +229,135 @@ def test_a_stop_from_elsewhere_never_meets_audio_behind_it(start: Start) -> None
             assert listener.told[:-1] == [Stopped("server_shutdown", over.length)]
     finally:
         sys.setswitchinterval(interval)
+
+
+# -- what the source held back --------------------------------------------------------
+
+HELD = np.arange(1, 801, dtype=np.int16)
+
+
+@pytest.mark.parametrize(
+    ("reason", "clocks", "seconds"),
+    [
+        ("client", Clocks(), 0.5),
+        ("server_shutdown", Clocks(), 0.5),
+        ("max_duration", Clocks(longest=0.5), 0.5),
+        ("idle", Clocks(idle=0.05), 0.0),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_however_a_recording_ends_the_rest_comes_last_and_once(
+    start: Start, engines: Engines, reason: str, clocks: Clocks, seconds: float
+) -> None:
+    source = Source(HELD)
+    driver, listener = start(DETECT_ONLY, clocks, source=source)
+    driver.feed(speech(seconds))
+    if reason in ("client", "server_shutdown"):
+        driver.stop(reason)
+    over = listener.end()
+    assert not driver.stop("client")
+    sent = np.concatenate([speech(seconds), HELD])
+    assert over.length == driver.accepted == len(sent)
+    assert [told for told in listener.told if isinstance(told, Stopped)] == [Stopped(reason, len(sent))]
+    assert np.array_equal(np.concatenate(engines.heard), sent)
+    assert source.asked == 1
+
+
+def test_a_cancelled_recording_asks_for_no_rest(start: Start) -> None:
+    source = Source(HELD)
+    driver, _ = start(source=source)
+    driver.cancel()
+    assert driver.finished.wait(PATIENCE_S)
+    assert (source.asked, driver.accepted) == (0, 0)
+
+
+class PassedOn:
+    """A lock that goes, when it is let go, to the thread that came for it meanwhile: the worst that can happen."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.wanted, self._had = threading.Event(), threading.Event()
+
+    def acquire(self, blocking: bool = True) -> bool:
+        if self._lock.acquire(blocking=False):
+            return True
+        if blocking:
+            self.wanted.set()
+            self._lock.acquire()
+            self._had.set()
+        return blocking
+
+    def release(self) -> None:
+        self._lock.release()
+        if self.wanted.is_set():
+            assert self._had.wait(PATIENCE_S)
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+@pytest.mark.parametrize(
+    ("during", "meanwhile", "arrived"),
+    [
+        ("read", lambda driver: driver.stop("server_shutdown"), np.concatenate([speech(0.5), HELD])),
+        ("rest", lambda driver: driver.feed(speech(0.5)), HELD),
+        ("rest", lambda driver: driver.stop("server_shutdown"), HELD),
+    ],
+    ids=["stop while reading", "audio while stopping", "stop while stopping"],
+)
+def test_reading_and_stopping_wait_for_each_other(
+    start: Start, engines: Engines, during: str, meanwhile: Callable[[Driver], object], arrived: Samples
+) -> None:
+    lock, others = PassedOn(), list[threading.Thread]()
+
+    def meet() -> None:
+        others.append(in_thread(lambda: meanwhile(driver)))
+        assert lock.wanted.wait(PATIENCE_S), "nothing kept the other thread out"
+
+    class Meeting(Source):
+        def read(self, samples: Samples) -> Samples:
+            if during == "read":
+                meet()
+            return super().read(samples)
+
+        def rest(self) -> Samples:
+            if during == "rest":
+                meet()
+            return super().rest()
+
+    source = Meeting(HELD)
+    driver, listener = start(DETECT_ONLY, source=source)
+    driver._room = threading.Condition(lock)  # type: ignore[arg-type]
+    if during == "read":
+        driver.feed(speech(0.5))
+    else:
+        assert driver.stop("client")
+    over = listener.end()
+    for other in others:
+        other.join(PATIENCE_S)
+    assert np.array_equal(np.concatenate(engines.heard), arrived)
+    assert over.length == driver.accepted == len(arrived)
+    assert [told.received for told in listener.told if isinstance(told, Stopped)] == [len(arrived)]
+    assert source.asked == 1
+
+
+class BrokenSource(Source):
+    def rest(self) -> Samples:
+        raise ZeroDivisionError
+
+
+def test_a_defect_in_the_source_keeps_no_recording_from_its_end(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    driver, listener = start(source=BrokenSource())
+    with pytest.raises(ZeroDivisionError):
+        driver.stop("client")
+    assert listener.end().length == 0
+    driver, listener = start(source=BrokenSource(), clocks=Clocks(idle=0.05))
+    listener.wait_for(Failed)
+    assert listener.told == [Stopped("idle", 0), Failed()]
+    assert [record.message for record in caplog.records] == ["recording failed"]
 
 
 # -- clocks ---------------------------------------------------------------------------

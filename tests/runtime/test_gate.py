@@ -13,6 +13,7 @@ import pytest
 from tests.runtime.conftest import MakeHub
 from tests.runtime.fakes import PATIENCE_S, BrokenSession, Engines, in_thread, silence, speech
 from tests.support import read_wav
+from xingji.audio import FORMATS
 from xingji.core.errors import XingjiError
 from xingji.core.messages import Correct, Detect, Transcribe
 from xingji.core.session import Session
@@ -397,6 +398,53 @@ def test_numbered_frames(
     assert told == [("audio_gap", expected, got, id) for expected, got in gaps]
 
 
+def fall_silent(connection: Connection, hub: Hub) -> None:
+    """For as long as the idle limit, at once."""
+    last = connection.gate._last
+    assert last is not None
+    last.driver._heard_at -= Clocks().idle
+    hub.use_hotwords(())  # wakes the driver, which looks at its clock
+
+
+ENDS: dict[str, Callable[[Connection, Hub], object]] = {
+    "client": lambda connection, hub: connection.gate.stop(),
+    "disconnect": lambda connection, hub: connection.gate.close(),
+    "idle": fall_silent,
+    "max_duration": lambda connection, hub: connection.feed(silence(2.0).tobytes()),
+    "server_shutdown": lambda connection, hub: hub.drain(PATIENCE_S),
+}
+
+
+@pytest.mark.parametrize("rate", [16_000, 8_000])
+@pytest.mark.parametrize("end", ENDS)
+def test_however_a_recording_ends_nothing_that_was_held_is_lost(
+    make_hub: MakeHub, engines: Engines, end: str, rate: int
+) -> None:
+    hub, frames = make_hub(Clocks(longest=2.0)), numbered(8)
+    connection = Connection(hub)
+    recording = connection.gate.open(Open(format=AudioFormat("s16le", rate)))
+    for n in [1, 3, 7, 3, 6]:  # 2 never comes
+        connection.feed(frames[n], n)
+    ENDS[end](connection, hub)
+    assert recording.driver.finished.wait(PATIENCE_S)
+    between = silence(2.0).tobytes() if end == "max_duration" else b""
+    sent = frames[1] + between + frames[3] + frames[6] + frames[7]
+    decoder = FORMATS["s16le"](rate)
+    samples = np.concatenate([decoder.feed(sent), decoder.flush()])
+    assert np.array_equal(np.concatenate(engines.heard), samples)
+    kept = hub.result(recording.id)
+    assert kept is not None and kept.completed.length == len(samples)
+    told = connection.outbox.sent
+    if end == "disconnect":
+        assert [name for name, _ in told] == ["recording_started"], "nobody is there to be told"
+        return
+    [at] = [n for n, (name, _) in enumerate(told) if name == "recording_stopped"]
+    assert (told[at][1]["reason"], told[at][1]["received_bytes"]) == (end, len(sent))
+    assert told[at - 1][0] == "error", "the gap is told before the stop"
+    gaps = [(e["code"], e["expected"], e["got"], e["recording_id"]) for e in connection.outbox.errors()]
+    assert gaps == [("audio_gap", 2, 3, recording.id)]
+
+
 def test_half_a_sample_waits_for_its_other_half(connection: Connection, engines: Engines) -> None:
     connection.open()
     data = struct.pack("<4h", 1, -2, 3, -4)
@@ -424,10 +472,11 @@ def test_floats_sent_as_integers_are_hinted_at_once(
     for frame in frames:
         connection.feed(frame)
     connection.gate.stop()
+    stopped = connection.outbox.wait_for("recording_stopped")
     connection.outbox.wait_for("final_result")
     hint = {"code": "bad_audio", "field": "format", "hint": "f32le", "recording_id": recording.id}
     assert [error | hint == error for error in connection.outbox.errors()] == [True] * hints
-    assert recording.received_bytes == sum(map(len, frames)), "the audio is taken all the same"
+    assert stopped["received_bytes"] == sum(map(len, frames)), "the audio is taken all the same"
 
 
 def test_the_hint_is_given_once_for_each_recording(connection: Connection) -> None:

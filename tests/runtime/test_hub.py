@@ -11,21 +11,21 @@ import numpy as np
 import pytest
 
 from tests.runtime.conftest import MakeHub
-from tests.runtime.fakes import PATIENCE_S, Engines, Listener, in_thread, silence, speech
+from tests.runtime.fakes import PATIENCE_S, Engines, Listener, Source, in_thread, silence, speech
 from xingji.core.errors import XingjiError
 from xingji.core.messages import Completed, Correct, Decode, Detect, Job, Result, SentenceSettled, Transcribe
-from xingji.core.types import SAMPLE_RATE, AudioFormat, Hotword, Hypothesis
+from xingji.core.types import Hotword, Hypothesis
 from xingji.runtime.driver import Driver, Failed, Stopped
 from xingji.runtime.hotword_tables import HotwordTables
-from xingji.runtime.hub import Hub, Kept, Limits, Recording
-from xingji.wire import Open, Wishes
+from xingji.runtime.hub import Hub, Kept, Limits
+from xingji.wire import Wishes
 
 KEPT = Kept(Completed((), (), (), 0), None)
 
 
 def opened(hub: Hub, **wishes: Any) -> tuple[Driver, Listener]:
     listener = Listener()
-    return hub.open(Wishes(**wishes), listener), listener
+    return hub.open(Wishes(**wishes), Source(), listener), listener
 
 
 def say(driver: Driver, seconds: float = 1.0) -> None:
@@ -34,7 +34,7 @@ def say(driver: Driver, seconds: float = 1.0) -> None:
 
 def refused(hub: Hub) -> tuple[str, object]:
     with pytest.raises(XingjiError) as caught:
-        hub.open(Wishes(), Listener())
+        hub.open(Wishes(), Source(), Listener())
     return caught.value.code, caught.value.detail["retry_after_ms"]
 
 
@@ -315,30 +315,3 @@ def test_drain_gives_up_in_time(make_hub: MakeHub, engines: Engines) -> None:
     hub.drain(0.0)
     assert driver.stopped
     assert not driver.finished.is_set()
-
-
-# -- one recording's bytes ---------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("format", "pieces", "length"),
-    [
-        (AudioFormat(), [b"\1\0\2", b"\0", b"\3\0\4"], 3),  # half a sample at the end is none
-        (AudioFormat("s16le", 8_000), [bytes(8_000), bytes(8_000)], SAMPLE_RATE),
-        (AudioFormat("mulaw", 8_000), [b"\xff" * 8_000], SAMPLE_RATE),
-        (AudioFormat("f32le", 48_000), [bytes(96_000), bytes(96_001)], SAMPLE_RATE),
-    ],
-    ids=["s16le", "s16le 8 kHz", "mulaw", "f32le 48 kHz"],
-)
-def test_bytes_become_samples(make_hub: MakeHub, format: AudioFormat, pieces: list[bytes], length: int) -> None:
-    hub = make_hub()
-    driver, listener = opened(hub)
-    recording = Recording(Open(format=format), driver)
-    for piece in pieces:
-        recording.feed(piece)
-    assert recording.received_bytes == sum(map(len, pieces))
-    assert recording.stop("client")
-    assert not recording.stop("client")
-    assert abs(listener.end().length - length) <= 2, "a resampler may round"
-    assert recording.id.startswith("rec_")
-    assert recording.id != Recording(Open(), driver).id

@@ -18,7 +18,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tests.runtime.fakes import PATIENCE_S, Listener, Unpronounceable, in_thread, silence
+from tests.runtime.fakes import PATIENCE_S, Listener, Source, Unpronounceable, in_thread, silence
 from tests.support import utterances
 from xingji.core.messages import (
     Completed,
@@ -325,7 +325,7 @@ def pool(models: Path) -> Iterator[Pool]:
 
 def record(pool: Pool, stream: int, sound: Samples, half_way: Callable[[], None]) -> tuple[Completed, Listener]:
     listener = Listener()
-    driver = Driver(stream, Session(PROFILE, Unpronounceable()), pool, listener)
+    driver = Driver(stream, Session(PROFILE, Unpronounceable()), pool, Source(), listener)
     in_thread(driver.run)
     middle = len(sound) // 2
     for at in range(0, len(sound), 1600):

@@ -15,8 +15,7 @@ from flask import request
 from flask_socketio import ConnectionRefusedError, SocketIO
 
 from ..core.errors import XingjiError
-from ..runtime.gate import Gate
-from ..runtime.hub import Recording
+from ..runtime.gate import Gate, Recording
 from ..runtime.outbox import Outbox
 from ..wire import milliseconds
 from ..wire.socketio import PROTOCOL_VERSION, Message, SocketIoWire

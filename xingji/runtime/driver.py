@@ -2,6 +2,8 @@
 
 One thread per recording touches the session. Whoever feeds audio waits (and so stops reading its
 socket or its file) while more than ``MAX_BACKLOG`` samples are on their way; nothing is dropped.
+However a recording ends it ends in ``stop``, which asks the source for what it still holds back;
+reading and stopping share one lock, so that no sample is missed, doubled or overtaken.
 The driver also owns the recording's clocks: idle, longest recording, and how long the final
 result waits for corrections.
 """
@@ -12,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import Empty, Queue
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from ..core.messages import Audio, Command, Effect, Event, Hurry, Job, Result, Stop
 from ..core.session import Session
@@ -22,6 +24,19 @@ from .backup import Backup
 log = logging.getLogger(__name__)
 
 MAX_BACKLOG = 30 * SAMPLE_RATE
+
+F = TypeVar("F")
+F_contra = TypeVar("F_contra", contravariant=True)
+
+
+class Source(Protocol[F_contra]):
+    """Turns what a client sends into samples. Never called by two threads at once; must not block or raise."""
+
+    def read(self, frame: F_contra) -> Samples:
+        """The samples that are ready now; some may be held back."""
+
+    def rest(self) -> Samples:
+        """All that is held back. Asked once, when the recording stops; nothing is read after it."""
 
 
 class Engines(Protocol):
@@ -66,7 +81,7 @@ class Failed:
 Told = Event | Stopped | Failed
 
 
-class Driver:
+class Driver(Generic[F]):
     """Runs one session. ``tell`` must not block or raise; it is called from the driver's thread, Stopped from the
     thread that stops. The last call is Completed or Failed, unless the recording was cancelled."""
 
@@ -75,13 +90,16 @@ class Driver:
         stream: int,
         session: Session,
         engines: Engines,
+        source: Source[F],
         tell: Callable[[Told, Moment], None],
         clocks: Clocks = Clocks(),
     ) -> None:
         self.stream = stream
-        self._session, self._engines, self._tell, self._clocks = session, engines, tell, clocks
+        self._session, self._engines, self._source = session, engines, source
+        self._tell, self._clocks = tell, clocks
         self._inbox: Queue[Command | tuple[Job, Result] | None] = Queue()
-        self._room = threading.Condition()  # also keeps the order: nothing enters the inbox after Stop
+        # Also keeps the order: what is read is in line before anything else is read, and nothing enters after Stop.
+        self._room = threading.Condition()
         self._queued = 0  # samples in the inbox
         self._backlog = 0  # samples in the session
         self.accepted = 0  # samples taken from the client
@@ -94,10 +112,11 @@ class Driver:
 
     # -- for the client's side, any thread ---------------------------------------
 
-    def feed(self, samples: Samples, waiting: Callable[[int], None] | None = None) -> None:
-        """Take audio; returns when it is in line. ``waiting(backlog)`` is called about once a second meanwhile."""
-        if len(samples) == 0 or self.stopped:
-            return
+    def feed(self, frame: F, waiting: Callable[[int], None] | None = None) -> None:
+        """Take audio; returns when it is in line. ``waiting(backlog)`` is called about once a second meanwhile.
+
+        A frame that meets the end, before it or while it waits, is not read.
+        """
         with self._room:
             while self.backlog > MAX_BACKLOG and not self.stopped:
                 if waiting is not None:
@@ -106,10 +125,7 @@ class Driver:
                 self._room.wait(1.0)
             if self.stopped:
                 return
-            self._queued += len(samples)
-            self.accepted += len(samples)
-            self._heard_at = time.monotonic()
-            self._inbox.put(Audio(samples))
+            self._accept(self._source.read(frame))
         if self.accepted >= self._clocks.longest * SAMPLE_RATE:
             self.stop("max_duration")
 
@@ -125,10 +141,21 @@ class Driver:
             if self.stopped:
                 return False
             self.stopped = True
-            self._tell(Stopped(reason, self.accepted), self._moment())
-            self._inbox.put(Stop())
-            self._room.notify_all()
+            try:
+                self._accept(self._source.rest())
+            finally:  # a defect there must not keep the recording from ending
+                self._tell(Stopped(reason, self.accepted), self._moment())
+                self._inbox.put(Stop())
+                self._room.notify_all()
             return True
+
+    def _accept(self, samples: Samples) -> None:
+        """With the lock held."""
+        if len(samples) > 0:
+            self._queued += len(samples)
+            self.accepted += len(samples)
+            self._heard_at = time.monotonic()
+            self._inbox.put(Audio(samples))
 
     def cancel(self) -> None:
         """Forget the recording; no event follows."""
@@ -235,4 +262,4 @@ class Driver:
             self.stop("idle")
 
 
-__all__ = ["Clocks", "Driver", "Engines", "Failed", "Moment", "Stopped", "Told"]
+__all__ = ["Clocks", "Driver", "Engines", "Failed", "Moment", "Source", "Stopped", "Told"]

@@ -5,24 +5,30 @@ recording may begin while earlier ones are still being finished. Called in order
 connection's own thread; answers go through the outbox.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from ..audio import looks_like_float
 from ..core.errors import XingjiError
 from ..core.messages import Completed, Event, SentenceRevised
 from ..core.types import SAMPLE_RATE, Hotword, Stage
 from ..wire import Frame, Open
-from ..wire.sequence import Sequencer
-from .driver import Failed, Moment, Stopped, Told
-from .hub import Hub, Kept, Recording
+from .driver import Driver, Failed, Moment, Stopped, Told
+from .hub import Hub, Kept
+from .intake import Intake
 from .outbox import Outbox
 
 M = TypeVar("M")
 M_co = TypeVar("M_co", covariant=True)
 
-CHECKED_BYTES = 2 * SAMPLE_RATE  # the first second is checked for float samples sent as int16
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What the outside may know of one recording."""
+
+    id: str
+    driver: Driver[Frame]
 
 
 class RecordingWire(Protocol[M_co]):
@@ -46,10 +52,9 @@ class Wire(Protocol[M_co]):
 class _Running(Generic[M]):
     recording: Recording
     wire: RecordingWire[M]
-    frames: Sequencer
+    intake: Intake
     llm_model: str | None
     overloaded: bool = False
-    floats_told: bool = False
 
 
 class Gate(Generic[M]):
@@ -68,13 +73,15 @@ class Gate(Generic[M]):
         if self._recording() is not None:
             raise XingjiError("already_recording")
         model = self._hub.llm_model if self._hub.wants_llm(opened.wishes) else None
+        id = f"rec_{uuid.uuid4().hex}"
+        intake = Intake(opened.format, lambda error: self._say(self._wire.error(error, id)))
         running: list[_Running[M]] = []
-        driver = self._hub.open(opened.wishes, lambda told, moment: self._tell(running[0], told, moment))
-        recording = Recording(opened, driver)
-        self._hub.back_up(driver, recording.id)
-        wire = self._wire.recording(recording.id, opened, model, lambda: driver.backup_id)
-        running.append(_Running(recording, wire, Sequencer(), model))
-        self._hub.expect(recording.id)
+        driver = self._hub.open(opened.wishes, intake, lambda told, moment: self._tell(running[0], told, moment))
+        recording = Recording(id, driver)
+        self._hub.back_up(driver, id)
+        wire = self._wire.recording(id, opened, model, lambda: driver.backup_id)
+        running.append(_Running(recording, wire, intake, model))
+        self._hub.expect(id)
         self._current, self._last = running[0], recording
         self._say(running[0].wire.started())
         return recording
@@ -89,8 +96,7 @@ class Gate(Generic[M]):
                 self._complained = True
                 raise XingjiError("no_session")
             return None
-        ready, gap = running.frames.push(frame)
-        self._take(running, ready, gap)
+        running.recording.driver.feed(frame, lambda backlog: self._wait(running, backlog))
         return running.recording
 
     def stop(self) -> tuple[Recording, bool]:
@@ -101,8 +107,7 @@ class Gate(Generic[M]):
             if self._last is None or self._last.driver.finished.is_set():
                 raise XingjiError("no_session")
             return self._last, True
-        self._take(running, *running.frames.flush())
-        first = running.recording.stop("client")
+        first = running.recording.driver.stop("client")
         self._current = None
         return running.recording, not first
 
@@ -138,8 +143,7 @@ class Gate(Generic[M]):
         """The connection is gone: what was said is still finished, and the result kept for a while."""
         self._outbox.close()
         if running := self._recording():
-            self._take(running, *running.frames.flush())
-            running.recording.stop("client")
+            running.recording.driver.stop("client")
 
     # -- audio ---------------------------------------------------------------------------
 
@@ -147,24 +151,6 @@ class Gate(Generic[M]):
         if self._current is not None and self._current.recording.driver.stopped:
             self._current = None  # a limit stopped it
         return self._current
-
-    def _take(self, running: _Running[M], ready: Iterable[bytes], gap: tuple[int, int] | None) -> None:
-        recording = running.recording
-        if gap is not None:
-            detail: dict[str, object] = {"expected": gap[0], "got": gap[1]}
-            self._say(self._wire.error(XingjiError("audio_gap", detail=detail), recording.id))
-        for data in ready:
-            self._check(running, data)
-            recording.feed(data, lambda backlog: self._wait(running, backlog))
-
-    def _check(self, running: _Running[M], data: bytes) -> None:
-        """A client that sends float samples as int16 is told so; its audio is taken all the same."""
-        recording = running.recording
-        early = recording.received_bytes < CHECKED_BYTES and not running.floats_told
-        if early and recording.opened.format.codec == "s16le" and looks_like_float(data):
-            running.floats_told = True
-            error = XingjiError("bad_audio", field="format", detail={"hint": "f32le"})
-            self._say(self._wire.error(error, recording.id))
 
     def _wait(self, running: _Running[M], backlog: int) -> None:
         self._keep_alive()
@@ -183,7 +169,7 @@ class Gate(Generic[M]):
         wire, id = running.wire, running.recording.id
         match told:
             case Stopped(reason, received):
-                size = running.recording.received_bytes
+                size = running.intake.received_bytes
                 self._outbox.put(lambda: (wire.stopped(reason, received, size),))
             case Failed():
                 self._hub.keep(id, None)

@@ -8,26 +8,27 @@ import itertools
 import logging
 import threading
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
-from ..audio import FORMATS
 from ..core.errors import XingjiError
 from ..core.hotwords import HotwordIndex, Layered
 from ..core.messages import Completed, Configure, Correct, Hotwords, Job, Profile, Result
 from ..core.pronunciation import Pronouncer
 from ..core.session import Session
 from ..core.types import Hotword
-from ..wire import Open, Wishes
+from ..wire import Wishes
 from .backup import Backups
 from .correcting import Corrections
-from .driver import Clocks, Driver, Moment, Told
+from .driver import Clocks, Driver, Moment, Source, Told
 from .green import offload
 from .hotword_tables import HotwordTables
 from .pool import Pool
 
 log = logging.getLogger(__name__)
+
+F = TypeVar("F")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,31 +48,9 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class _Live:
-    driver: Driver
+    driver: Driver[Any]
     wishes: Wishes
     named: HotwordIndex | None  # the named table, as it was when the recording started
-
-
-class Recording:
-    """One recording: the client's bytes in, the driver's events out."""
-
-    def __init__(self, opened: Open, driver: Driver) -> None:
-        self.id = f"rec_{uuid.uuid4().hex}"
-        self.opened = opened
-        self.driver = driver
-        self.received_bytes = 0
-        self._decoder = FORMATS[opened.format.codec](opened.format.rate)
-
-    def feed(self, data: bytes, waiting: Callable[[int], None] | None = None) -> None:
-        """Decode and pass on; waits while the engines are far behind."""
-        self.received_bytes += len(data)
-        self.driver.feed(self._decoder.feed(data), waiting)
-
-    def stop(self, reason: str) -> bool:
-        """No more audio; False where it had stopped already."""
-        if not self.driver.stopped:
-            self.driver.feed(self._decoder.flush())
-        return self.driver.stop(reason)
 
 
 class Hub:
@@ -112,7 +91,7 @@ class Hub:
     def wants_llm(self, wishes: Wishes) -> bool:
         return self._corrections is not None and wishes.llm is not False
 
-    def open(self, wishes: Wishes, tell: Callable[[Told, Moment], None]) -> Driver:
+    def open(self, wishes: Wishes, source: Source[F], tell: Callable[[Told, Moment], None]) -> Driver[F]:
         """Start a recording's thread. Raises XingjiError: not_ready, busy, bad_config (hotword_table)."""
         if not self._pool.ready:
             raise XingjiError("not_ready", detail={"retry_after_ms": 1000})
@@ -122,16 +101,16 @@ class Hub:
                 raise XingjiError("busy", detail={"retry_after_ms": 5000})
             stream = next(self._streams)
             session = Session(self._profile(wishes, named), self._pronouncer)
-            driver = Driver(stream, session, self, tell, self._clocks)
+            driver = Driver(stream, session, self, source, tell, self._clocks)
             self._live[stream] = _Live(driver, wishes, named)
         threading.Thread(target=self._run, args=(stream, driver), name=f"recording-{stream}", daemon=True).start()
         return driver
 
-    def back_up(self, driver: Driver, recording_id: str) -> None:
+    def back_up(self, driver: Driver[Any], recording_id: str) -> None:
         """Keep what the recording takes, where that is wanted; to be called before it takes anything."""
         driver.backup = self._backups.begin(recording_id)
 
-    def _run(self, stream: int, driver: Driver) -> None:
+    def _run(self, stream: int, driver: Driver[Any]) -> None:
         driver.run()
         with self._lock:
             self._live.pop(stream, None)
@@ -170,7 +149,7 @@ class Hub:
             for live in list(self._live.values()):
                 self._reconfigure(live)
 
-    def use_own_hotwords(self, driver: Driver, words: tuple[Hotword, ...]) -> None:
+    def use_own_hotwords(self, driver: Driver[Any], words: tuple[Hotword, ...]) -> None:
         """Replace the words that one recording brought along."""
         with self._lock:
             if live := self._live.get(driver.stream):

@@ -4,15 +4,28 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from ..audio import Limits, decode_file
 from ..core.errors import XingjiError
 from ..core.messages import Completed
+from ..core.types import Samples
 from ..wire import Wishes
 from .driver import Failed, Moment, Stopped, Told
 from .hub import Hub
 
 # Half a file is no answer. What else than its end may stop it, and what that means to whoever sent it.
 CUT_SHORT = {"max_duration": "too_large", "idle": "decode_failed", "server_shutdown": "busy", "error": "internal"}
+
+
+class Decoded:
+    """The source of a file's recording: samples come decoded, nothing is held back."""
+
+    def read(self, samples: Samples) -> Samples:
+        return samples
+
+    def rest(self) -> Samples:
+        return np.empty(0, np.int16)
 
 
 def transcribe(
@@ -45,7 +58,7 @@ def transcribe(
 
     chunks = decode_file(path, limits)  # ended by its own end or by being dropped
     first = next(chunks, None)  # a file that cannot be decoded should not take a place
-    driver = hub.open(wishes, tell)
+    driver = hub.open(wishes, Decoded(), tell)
     try:
         if first is not None:
             driver.feed(first)
