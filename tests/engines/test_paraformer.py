@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import fields
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +16,7 @@ from xingji.core.errors import EngineError
 from xingji.core.messages import Decode
 from xingji.core.types import Samples
 from xingji.engines.paraformer import Segment, StreamingParaformer, _append
+from xingji.engines.paraformer_step import Chunk, Memory
 
 CHUNK = 9_600
 REFERENCE = "大家好我是张伟经理欢迎参加今天的会议"
@@ -84,15 +86,16 @@ def test_every_frame_reaches_the_encoder(
     tail: int,
 ) -> None:
     """The stock call leaves out a tail of less than 960 samples (60 ms)."""
-    frames, model = [], paraformer._model
-    step = model.generate_chunk
+    frames: list[int] = []
+    step = paraformer._network.step
 
-    def spy(feats: torch.Tensor, *args: Any, **kwargs: Any) -> list[str]:
-        frames.append(feats.shape[1])
-        assert len(frames) <= whole or kwargs["is_final"]
-        return step(feats, *args, **kwargs)
+    def spy(chunks: list[Chunk]) -> list[tuple[Memory, torch.Tensor]]:
+        (chunk,) = chunks
+        frames.append(len(chunk.frames))
+        assert len(frames) <= whole or chunk.last
+        return step(chunks)
 
-    monkeypatch.setattr(model, "generate_chunk", spy)
+    monkeypatch.setattr(paraformer._network, "step", spy)
     length = whole * CHUNK + tail
     text = stream(paraformer, speech[10_000 : 10_000 + length])[-1]
     heard = (length - 400) // 160 + 1 if length >= 400 else 0
@@ -111,11 +114,11 @@ def test_agrees_with_the_stock_call_where_that_one_is_right(paraformer: Streamin
         "chunk_size": [0, 10, 5],
         "encoder_chunk_look_back": 4,
         "decoder_chunk_look_back": 1,
-        "encoder_conf": {"output_size": paraformer._model.encoder.output_size()},
+        "encoder_conf": {"output_size": paraformer._loaded.model.encoder.output_size()},
         "frontend_conf": {"n_mels": 80, "lfr_m": 7},
         "device": "cpu",
         "tokenizer": paraformer._loaded.tokenizer,
-        "frontend": paraformer._frontend,
+        "frontend": paraformer._loaded.frontend,
         "key": ["stock"],
     }
     samples, cache, stock = speech[: 8 * CHUNK + 4_000], {}, ""
@@ -123,7 +126,7 @@ def test_agrees_with_the_stock_call_where_that_one_is_right(paraformer: Streamin
         for at in range(0, len(samples), CHUNK):
             sound = torch.from_numpy(samples[at : at + CHUNK] / np.float32(32_768))
             final = at + CHUNK >= len(samples)
-            answer, _ = paraformer._model.inference([sound], cache=cache, is_final=final, **options)
+            answer, _ = paraformer._loaded.model.inference([sound], cache=cache, is_final=final, **options)
             stock += answer[0]["text"]
     assert len(stock) > 10
     assert stream(paraformer, samples)[-1] == stock
@@ -136,16 +139,18 @@ def test_state_of_a_long_segment_is_bounded(paraformer: StreamingParaformer, spe
     def numbers(thing: Any) -> int:
         match thing:
             case torch.Tensor():
-                return thing.numel()
+                return thing.untyped_storage().nbytes()  # of all that it keeps alive
             case dict():
                 return sum(map(numbers, thing.values()))
-            case list():
+            case list() | tuple():
                 return sum(map(numbers, thing))
+            case Memory():
+                return sum(numbers(getattr(thing, field.name)) for field in fields(thing))
         return 0
 
     for at in range(0, len(samples), CHUNK):
         paraformer.decode([(state, Decode(1, samples[at : at + CHUNK], at, False, CHUNK, True))])
-        sizes.append(numbers(state.cache))
+        sizes.append(numbers(state.memory) + numbers(state.frontend))
     assert max(sizes[40:]) <= 1.05 * max(sizes[:10])  # a chunk with more words holds a few vectors more
 
 

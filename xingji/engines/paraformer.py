@@ -1,13 +1,14 @@
-"""Text while you speak: funasr's streaming Paraformer, one segment at a time.
+"""Text while you speak: streaming Paraformer, many segments a call.
 
 The text of a segment only ever grows, and it depends on the audio alone, not on how many chunks
 a job carries. The last piece may have any length, also none: the stock call drops up to 60 ms
-there.
+there. Segments that stand at a chunk go through the network together (``paraformer_step``).
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,20 @@ from xingji.core.messages import Decode
 from xingji.core.types import Samples
 from xingji.engines import Capabilities, Description
 from xingji.engines.loading import FRAME, load, running, waveform
+from xingji.engines.paraformer_step import Chunk, Memory, Stepper
 
 _STRIDE = 960  # samples of one encoder frame (60 ms)
-_LOOK_BACK = {"encoder_chunk_look_back": 4, "decoder_chunk_look_back": 1}  # chunks, as trained
 _SPECIAL = re.compile(r"<.*>")
 _WORD = re.compile(r"[A-Za-z0-9']")
 
 
 @dataclass(slots=True, eq=False)
 class Segment:
-    """One segment. ``cache`` is the stock class's own; None before the first job and after the last."""
+    """One segment. ``memory`` is the network's; None before the first job and after the last."""
 
-    cache: dict[str, Any] | None = None
-    chunk: int = 0
+    memory: Memory | None = None
+    frontend: dict[str, Any] = field(default_factory=dict)  # the stock front end's own cache
+    chunk: int = 0  # samples
     heard: int = 0  # samples
     text: str = ""
     joined: bool = False  # the last piece ended in "@@": the next one continues the word
@@ -43,7 +45,9 @@ class StreamingParaformer:
     def __init__(self, path: Path, device: str) -> None:
         """Raises EngineError if the directory is not a complete streaming Paraformer."""
         self._loaded = load(path, device, "ParaformerStreaming")
-        self._model, self._frontend = self._loaded.model, self._loaded.frontend
+        self._network = Stepper(self._loaded.model, device)
+        model = self._loaded.model
+        self._silent = {model.sos, model.eos, model.blank_id}
 
     def describe(self) -> Description:
         return self._loaded.describe()
@@ -59,60 +63,51 @@ class StreamingParaformer:
         60 ms, or its samples are not whole chunks although it is not the last.
         """
         with running():
-            return [self._decode(state, job) for state, job in items]
+            waiting = [(state, self._pieces(state, job)) for state, job in items]
+            while ready := [(state, pieces.pop(0)) for state, pieces in waiting if pieces]:
+                self._advance(ready)
+        for state, job in items:
+            if job.last:
+                state.memory, state.closed = None, True
+        return [state.text for state, _ in items]
 
-    def _decode(self, state: Segment, job: Decode) -> str:
-        if state.cache is None and not state.closed:
-            self._begin(state, job.chunk)
+    def _pieces(self, state: Segment, job: Decode) -> list[tuple[Samples, bool]]:
+        """The job's samples chunk by chunk, and whether each is the segment's last piece."""
+        if state.memory is None and not state.closed:
+            if job.chunk <= 0 or job.chunk % (2 * _STRIDE):
+                raise EngineError("the recogniser's chunk must be a multiple of 120 ms")
+            state.chunk, state.memory = job.chunk, self._network.open(job.chunk // _STRIDE)
         if state.closed or job.offset != state.heard or job.chunk != state.chunk:
             raise EngineError("the recogniser's job does not continue its segment")
         tail = len(job.samples) % job.chunk
         if tail and not job.last:
             raise EngineError("the recogniser was given a part of a chunk")
-        for start in range(0, len(job.samples) - tail, job.chunk):
-            self._step(state, job.samples[start : start + job.chunk], last=False)
-        if job.last:
-            self._step(state, job.samples[len(job.samples) - tail :], last=True)
-            state.cache, state.closed = None, True
-        return state.text
+        whole = len(job.samples) - tail
+        pieces = [(job.samples[start : start + job.chunk], False) for start in range(0, whole, job.chunk)]
+        return [*pieces, (job.samples[whole:], True)] if job.last else pieces
 
-    def _begin(self, state: Segment, chunk: int) -> None:
-        if chunk <= 0 or chunk % (2 * _STRIDE):
-            raise EngineError("the recogniser's chunk must be a multiple of 120 ms")
-        frames = chunk // _STRIDE
-        state.chunk = chunk
-        state.cache = self._model.init_cache(
-            {},
-            chunk_size=[0, frames, frames // 2],
-            encoder_conf={"output_size": self._model.encoder.output_size()},
-            frontend_conf={"n_mels": self._frontend.n_mels, "lfr_m": self._frontend.lfr_m},
-            **_LOOK_BACK,
-        )
-
-    def _step(self, state: Segment, samples: Samples, *, last: bool) -> None:
-        """One chunk; the last also flushes the frames that waited for their right context.
+    def _advance(self, ready: Sequence[tuple[Segment, tuple[Samples, bool]]]) -> None:
+        """One chunk of every segment; the last also flushes the frames that waited for their right context.
 
         The stock call flushes them with ``tail_chunk``, which leaves out the tail's own samples
         and scales the waiting features twice. Here the tail goes through the front end, be it
         empty, and the encoder sees the waiting frames before it as in any other chunk.
         """
-        state.heard += len(samples)
-        if state.heard < FRAME:
-            return  # nothing was said in less than one frame
-        assert state.cache is not None
-        feats, lengths = self._frontend(waveform(samples), [len(samples)], cache=state.cache["frontend"], is_final=last)
-        pieces = self._model.generate_chunk(
-            feats,
-            lengths,
-            key=["segment"],
-            tokenizer=self._loaded.tokenizer,
-            frontend=self._frontend,
-            cache=state.cache,
-            is_final=last,
-            device=self._loaded.device,
-        )
-        for piece in pieces:
-            _append(state, piece)
+        sizes: dict[int, list[tuple[Segment, Chunk]]] = defaultdict(list)
+        for state, (samples, last) in ready:
+            state.heard += len(samples)
+            if state.heard < FRAME:
+                continue  # nothing was said in less than one frame
+            feats, _ = self._loaded.frontend(waveform(samples), [len(samples)], cache=state.frontend, is_final=last)
+            assert state.memory is not None
+            sizes[state.chunk].append((state, Chunk(state.memory, feats[0], last)))
+        for group in sizes.values():
+            answers = self._network.step([chunk for _, chunk in group])
+            for (state, _), (memory, scores) in zip(group, answers, strict=True):
+                state.memory = memory
+                tokens = [token for token in scores.argmax(dim=-1).tolist() if token not in self._silent]
+                for piece in self._loaded.tokenizer.ids2tokens(tokens):
+                    _append(state, piece)
 
 
 def _append(state: Segment, piece: str) -> None:

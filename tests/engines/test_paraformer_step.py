@@ -1,0 +1,174 @@
+"""The batched step is the stock network: same tokens, log-probabilities within 1e-4, whoever shares the batch."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from xingji.core.types import Samples
+from xingji.engines.loading import running, waveform
+from xingji.engines.paraformer import StreamingParaformer
+from xingji.engines.paraformer_step import Chunk, Memory, integrate
+
+CHUNK = 9_600
+FRAMES = CHUNK // 960
+Feats = list[tuple[torch.Tensor, bool]]
+
+pytestmark = pytest.mark.models
+
+
+def features(engine: StreamingParaformer, samples: Samples) -> Feats:
+    """What the stock front end gives for each chunk, and whether it is the last."""
+    memory: dict[str, Any] = {}
+    pieces = [samples[at : at + CHUNK] for at in range(0, len(samples), CHUNK)]
+    rows = []
+    for number, piece in enumerate(pieces):
+        last = number == len(pieces) - 1
+        feats, _ = engine._loaded.frontend(waveform(piece), [len(piece)], cache=memory, is_final=last)
+        rows.append((feats[0].clone(), last))
+    return rows
+
+
+def stock(engine: StreamingParaformer, feats: Feats) -> list[torch.Tensor]:
+    """The stock class's log-probabilities, chunk by chunk."""
+    model, seen = engine._loaded.model, []
+    decoder = model.cal_decoder_with_predictor_chunk
+
+    def spy(*args: Any, **kwargs: Any) -> Any:
+        answer = decoder(*args, **kwargs)
+        seen.append(answer[0][0].clone())
+        return answer
+
+    state = model.init_cache(
+        {},
+        chunk_size=[0, FRAMES, FRAMES // 2],
+        encoder_conf={"output_size": model.encoder.output_size()},
+        frontend_conf={"n_mels": 80, "lfr_m": 7},
+        encoder_chunk_look_back=4,
+        decoder_chunk_look_back=1,
+    )
+    model.cal_decoder_with_predictor_chunk = spy
+    answers = []
+    try:
+        with running():
+            for frames, last in feats:
+                seen.clear()
+                model.generate_chunk(
+                    frames[None].clone(),  # the stock class scales its input in place
+                    torch.tensor([len(frames)]),
+                    key=["stock"],
+                    tokenizer=engine._loaded.tokenizer,
+                    cache=state,
+                    is_final=last,
+                    device="cpu",
+                )
+                answers.append(seen[0] if seen else torch.zeros(0, len(engine._loaded.tokenizer.token_list)))
+    finally:
+        del model.cal_decoder_with_predictor_chunk
+    return answers
+
+
+def assert_same(ours: torch.Tensor, theirs: torch.Tensor) -> None:
+    assert ours.shape == theirs.shape
+    assert torch.equal(ours.argmax(-1), theirs.argmax(-1))
+    if len(ours):
+        assert float((ours - theirs).abs().max()) <= 1e-4
+
+
+@pytest.fixture(scope="session")
+def cut(paraformer: StreamingParaformer, speech: Samples) -> Any:
+    """Features and stock answers of a piece of the sentence, made once for each."""
+
+    @cache
+    def make(start: int, length: int) -> tuple[Feats, list[torch.Tensor]]:
+        feats = features(paraformer, np.tile(speech, 2)[start : start + length])
+        return feats, stock(paraformer, feats)
+
+    return make
+
+
+def run(engine: StreamingParaformer, parts: list[Feats], starts: list[int]) -> list[list[torch.Tensor]]:
+    """Every part begins at its step; all that are running share each step."""
+    memories: list[Memory] = [engine._network.open(FRAMES) for _ in parts]
+    answers: list[list[torch.Tensor]] = [[] for _ in parts]
+    for now in range(max(start + len(part) for start, part in zip(starts, parts, strict=True))):
+        live = [row for row, part in enumerate(parts) if starts[row] <= now < starts[row] + len(part)]
+        if live:
+            chunks = [Chunk(memories[row], *parts[row][now - starts[row]]) for row in live]
+            with running():
+                for row, (memory, scores) in zip(live, engine._network.step(chunks), strict=True):
+                    memories[row] = memory
+                    answers[row].append(scores)
+    return answers
+
+
+@pytest.mark.parametrize("length", [CHUNK * 6, CHUNK * 7 + 400, CHUNK * 3 + 9_599, 2_000])
+def test_one_segment_alone_is_the_stock_class(paraformer: StreamingParaformer, cut: Any, length: int) -> None:
+    feats, theirs = cut(8_000, length)
+    (ours,) = run(paraformer, [feats], [0])
+    assert sum(map(len, theirs)) > 0 or length == 2_000
+    for ours_now, theirs_now in zip(ours, theirs, strict=True):
+        assert_same(ours_now, theirs_now)
+
+
+# A small set of pieces, so that most are made once; starts and company are what varies.
+segments = st.tuples(
+    st.integers(0, 5),
+    st.sampled_from([0, 8_000, 20_000]),
+    st.sampled_from([900, 9_600, 25_000, 48_300, 57_600, 77_777]),
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(segments, min_size=1, max_size=6))
+def test_segments_that_come_and_go_share_steps_and_stay_themselves(
+    paraformer: StreamingParaformer, cut: Any, drawn: list[tuple[int, int, int]]
+) -> None:
+    made = [cut(start, length) for _, start, length in drawn]
+    answers = run(paraformer, [feats for feats, _ in made], [begin for begin, _, _ in drawn])
+    for ours, (_, theirs) in zip(answers, made, strict=True):
+        for ours_now, theirs_now in zip(ours, theirs, strict=True):
+            assert_same(ours_now, theirs_now)
+
+
+def test_a_failed_step_leaves_the_memories_as_they_were(
+    paraformer: StreamingParaformer, cut: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feats, theirs = cut(8_000, CHUNK * 4)
+    network = paraformer._network
+    with running():
+        ((memory, _),) = network.step([Chunk(network.open(FRAMES), *feats[0])])
+        with monkeypatch.context() as patch, pytest.raises(MemoryError):
+            patch.setattr(network._decoder.after_norm, "forward", lambda x: (_ for _ in ()).throw(MemoryError))
+            network.step([Chunk(memory, *feats[1])])
+        ((_, scores),) = network.step([Chunk(memory, *feats[1])])
+    assert_same(scores, theirs[1])
+
+
+def test_the_position_table_grows_with_the_segment(paraformer: StreamingParaformer) -> None:
+    network = paraformer._network
+    short = network._positions
+    long = network._table(3 * len(short))
+    assert torch.equal(long[: len(short)], short)
+
+
+@pytest.mark.parametrize(
+    "weights, tokens, rest",
+    [
+        ([], 0, 0.0),
+        ([0.25, 0.5], 0, 0.75),
+        ([0.5, 0.5], 1, 0.0),
+        ([0.75, 0.5, 0.75], 2, 0.0),
+        ([0.9, 0.9, 0.9], 2, 0.7),
+    ],
+)
+def test_the_counter_fires_each_time_the_sum_passes_one(weights: list[float], tokens: int, rest: float) -> None:
+    shares, current, total = integrate(np.array(weights, np.float32), np.float32(1))
+    assert shares.shape == (tokens, len(weights))
+    assert float(total) == pytest.approx(rest, abs=1e-6)
+    assert np.allclose(shares.sum(1), 1) if tokens else True
+    assert np.allclose(shares.sum(0) + current, weights, atol=1e-6)
