@@ -43,6 +43,25 @@ def test_options_of_one_item_do_not_reach_the_next(sensevoice: SenseVoice, speec
     assert together[0] != together[2]
 
 
+def test_padding_changes_no_score(sensevoice: SenseVoice, speech: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
+    head = sensevoice._loaded.model.ctc
+    seen: list[torch.Tensor] = []
+    score = head.log_softmax
+
+    def spy(encoded: torch.Tensor) -> torch.Tensor:
+        seen.append(score(encoded))
+        return seen[-1]
+
+    monkeypatch.setattr(head, "log_softmax", spy)
+    sounds = [speech, speech[:20_000], speech[30_000:70_000], speech[5_000:9_000]]
+    sensevoice.transcribe([Transcribe(1, sound, "auto", True) for sound in sounds])
+    (together,) = seen
+    for row, sound in enumerate(sounds):
+        sensevoice.transcribe([Transcribe(1, sound, "auto", True)])
+        alone = seen.pop()[0]
+        assert float((together[row, : len(alone)] - alone).abs().max()) <= 1e-4
+
+
 @pytest.mark.parametrize("itn", [True, False])
 @pytest.mark.parametrize("seconds", [0.025, 0.1, 1, 10, 30])
 def test_silence_is_no_speech(sensevoice: SenseVoice, seconds: float, itn: bool) -> None:

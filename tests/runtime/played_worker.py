@@ -13,17 +13,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from xingji.core.messages import Decode, Detect, Result, Transcribe
+from xingji.core.messages import Detect, Result, Transcribe
 from xingji.core.types import Hypothesis
 from xingji.runtime import worker
-from xingji.runtime.batch import Request
+from xingji.runtime.batch import Limit, Request
 
 
 class Played:
     def __init__(self, models: dict[str, Path], device: str) -> None:
         if (models["folder"] / "cannot_load").exists():
             sys.exit(1)
-        self.limits: dict[type[Any], int] = {Detect: 8, Decode: 1, Transcribe: 1}
+        self.limits: dict[type[Any], Limit] = {Detect: Limit(8)}
 
     def warm_up(self) -> None: ...
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xingji.core.messages import Decode, Detect, Job, Transcribe
-from xingji.runtime.batch import Request, take
+from xingji.runtime.batch import Limit, Request, length, take
 
 NOTHING = np.zeros(0, np.int16)
 JOBS: dict[str, Job] = {
@@ -14,7 +14,7 @@ JOBS: dict[str, Job] = {
     "decode": Decode(0, NOTHING, 0, False, 9600, True),
     "transcribe": Transcribe(0, NOTHING, "auto", True),
 }
-LIMITS = {Detect: 3, Decode: 2}  # Transcribe has none: it goes alone
+LIMITS = {Detect: Limit(3), Decode: Limit(2)}  # Transcribe has none: it goes alone
 
 
 def queue(*items: tuple[str, int]) -> list[Request]:
@@ -49,10 +49,55 @@ def test_everything_is_taken_once_and_each_stream_keeps_its_order(items: list[tu
         batch = take(waiting, LIMITS)
         assert batch[0].id == oldest, "nothing starves"
         assert len({type(request.job) for request in batch}) == 1
-        assert len({request.stream for request in batch}) == len(batch) <= LIMITS.get(type(batch[0].job), 1)
+        assert len({request.stream for request in batch}) == len(batch) <= LIMITS.get(type(batch[0].job), Limit()).jobs
         order += batch
     assert sorted(request.id for request in order) == [*range(len(items))]
     for kind in JOBS.values():
         for stream in range(4):
             ids = [r.id for r in order if r.stream == stream and type(r.job) is type(kind)]
             assert ids == sorted(ids)
+
+
+def segments(*lengths: int) -> list[Request]:
+    """Segments of one stream."""
+    return [
+        Request(n, 7, Transcribe(n, np.zeros(samples, np.int16), "auto", True)) for n, samples in enumerate(lengths)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "taken"),
+    [
+        ([10, 10, 10], [0, 1, 2]),
+        ([30, 10], [0]),  # 2 × 30 would be too much padding
+        ([10, 30, 10, 10], [0, 2, 3]),  # what is too long for this batch leads the next
+        ([100, 1], [0]),  # a lone job goes, however long
+        ([20, 20, 20], [0, 1]),
+        ([1] * 9, [0, 1, 2, 3]),
+    ],
+)
+def test_a_batch_holds_so_many_samples_with_its_padding(lengths: list[int], taken: list[int]) -> None:
+    limits = {Transcribe: Limit(jobs=4, samples=40, ordered=False)}
+    assert [request.id for request in take(segments(*lengths), limits)] == taken
+
+
+def test_nothing_of_a_stream_overtakes_a_job_that_is_too_long() -> None:
+    def decode(id: int, stream: int, samples: int) -> Request:
+        return Request(id, stream, Decode(0, np.zeros(samples, np.int16), 0, False, 10, True))
+
+    waiting = [decode(0, 1, 10), decode(1, 2, 90), decode(2, 2, 10), decode(3, 3, 10)]
+    limits = {Decode: Limit(jobs=8, samples=60)}
+    assert [request.id for request in take(waiting, limits)] == [0, 3]
+    assert [request.id for request in take(waiting, limits)] == [1]
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=30), st.integers(1, 8), st.integers(1, 120))
+def test_no_segment_starves_and_no_batch_is_too_large(lengths: list[int], jobs: int, samples: int) -> None:
+    waiting, taken = segments(*lengths), []
+    while waiting:
+        oldest = waiting[0].id
+        batch = take(waiting, {Transcribe: Limit(jobs, samples, ordered=False)})
+        assert batch[0].id == oldest and len(batch) <= jobs
+        assert len(batch) == 1 or len(batch) * max(length(request.job) for request in batch) <= samples
+        taken += [request.id for request in batch]
+    assert sorted(taken) == [*range(len(lengths))]

@@ -14,7 +14,7 @@ from xingji.core.messages import Decode, Detect, Edge, Forgotten, Job, Lost, Res
 from xingji.core.types import Hypothesis
 from xingji.engines import Revision
 from xingji.runtime import ipc
-from xingji.runtime.batch import Request
+from xingji.runtime.batch import Limit, Request
 from xingji.runtime.worker import StreamRole, Worker, connect
 
 HOP, CHUNK = 3200, 9600
@@ -24,7 +24,7 @@ class PlayedRole:
     """Answers a batch when the test lets it; one about stream 13 fails."""
 
     def __init__(self) -> None:
-        self.limits: dict[type[Any], int] = {Detect: 8}
+        self.limits: dict[type[Any], Limit] = {Detect: Limit(8)}
         self.batches: Queue[list[int]] = Queue()
         self.goes_on = threading.Semaphore(0)
         self.acts: list[tuple[str, list[int]]] = []

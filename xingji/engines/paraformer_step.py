@@ -135,9 +135,10 @@ class Stepper:
         predictor = self._predictor
         context = torch.relu(predictor.cif_conv1d(predictor.pad(encoded.transpose(1, 2)))).transpose(1, 2)
         weights = torch.sigmoid(predictor.cif_output(context)).squeeze(-1)
-        weights = torch.relu(weights * predictor.smooth_factor - predictor.noise_threshold).float().cpu().numpy()
+        weights = torch.relu(weights * predictor.smooth_factor - predictor.noise_threshold)
+        rows = weights.float().cpu().numpy()
         return [
-            self._fire(memory, weights[row, :length], encoded[row, :length], last=last[row])
+            self._fire(memory, rows[row, :length], encoded[row, :length], last=last[row])
             for row, (memory, length) in enumerate(zip(memories, lengths, strict=True))
         ]
 

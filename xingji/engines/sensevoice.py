@@ -6,15 +6,17 @@ them. A segment without speech is answered by ``NoSpeech``, never by a made-up s
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from xingji.core.errors import EngineError
 from xingji.core.messages import NoSpeech, Transcribe
-from xingji.core.types import Hypothesis
+from xingji.core.types import Hypothesis, Samples
 from xingji.engines import Capabilities, Description
 from xingji.engines.loading import FRAME, load, running, waveform
 
@@ -54,30 +56,42 @@ class SenseVoice:
         return self._loaded.describe()
 
     def transcribe(self, items: Sequence[Transcribe]) -> list[Hypothesis | NoSpeech]:
-        """Raises EngineError for a language other than auto, zh, en, yue, ja, ko (the stock class
-        would quietly take auto)."""
-        with running():
-            return [self._transcribe(item) for item in items]
+        """Segments that ask for the same language and style go through the model together.
 
-    def _transcribe(self, item: Transcribe) -> Hypothesis | NoSpeech:
-        if item.language != "auto" and item.language not in _LANGUAGES:
+        Raises EngineError for a language other than auto, zh, en, yue, ja, ko (the stock class
+        would quietly take auto).
+        """
+        if any(item.language not in ("auto", *_LANGUAGES) for item in items):
             raise EngineError("the second pass does not know this language")
-        if len(item.samples) < FRAME:
-            return NoSpeech()
-        feats, lengths = self._loaded.frontend(waveform(item.samples), [len(item.samples)])
+        asked: dict[tuple[str, bool], list[int]] = defaultdict(list)
+        for index, item in enumerate(items):
+            if len(item.samples) >= FRAME:  # else there is nothing to hear
+                asked[item.language, item.itn].append(index)
+        answers: list[Hypothesis | NoSpeech] = [NoSpeech()] * len(items)
+        with running():
+            for (language, itn), indices in asked.items():
+                texts = self._hear([items[index].samples for index in indices], language, itn)
+                for index, text in zip(indices, texts, strict=True):
+                    answers[index] = parse(text).reading(language)
+        return answers
+
+    def _hear(self, segments: Sequence[Samples], language: str, itn: bool) -> list[str]:
+        """The raw text of each segment. The model masks what is padding."""
+        loaded = self._loaded
+        feats = [loaded.frontend(waveform(samples), [len(samples)])[0][0] for samples in segments]
         # ban_emo_unk stays off: it indexes the official vocabulary and fails with a smaller one.
-        results, _ = self._loaded.model.inference(
-            feats.to(torch.float32),
-            lengths.to(torch.int32),
+        results, _ = loaded.model.inference(
+            pad_sequence(feats, batch_first=True).to(torch.float32),
+            torch.tensor([len(rows) for rows in feats], dtype=torch.int32),
             key=["segment"],
-            tokenizer=self._loaded.tokenizer,
-            frontend=self._loaded.frontend,
+            tokenizer=loaded.tokenizer,
+            frontend=loaded.frontend,
             data_type="fbank",
-            language=item.language,
-            use_itn=item.itn,
-            device=self._loaded.device,
+            language=language,
+            use_itn=itn,
+            device=loaded.device,
         )
-        return parse(results[0]["text"]).reading(item.language)
+        return [result["text"] for result in results]
 
 
 def parse(raw: str) -> Rich:

@@ -14,7 +14,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,15 +24,24 @@ import numpy as np
 from ..core.messages import Decode, Detect, Forgotten, Lost, Result, Transcribe
 from ..core.types import SAMPLE_RATE, Hypothesis
 from . import ipc
-from .batch import Request, take
+from .batch import Limit, Request, take
 
 log = logging.getLogger(__name__)
+
+
+# The streaming step gains to about 16 rows. A job that carries a backlog goes nearly alone: the others of its
+# batch would wait for all its chunks. A segment of 5 s fills a core by itself; a few more fill a GPU.
+STREAM_LIMITS = {
+    Detect: Limit(jobs=16, samples=60 * SAMPLE_RATE),
+    Decode: Limit(jobs=16, samples=20 * SAMPLE_RATE),
+}
+SEGMENT_LIMITS = {Transcribe: Limit(jobs=8, samples=60 * SAMPLE_RATE, ordered=False)}
 
 
 class Role(Protocol):
     """The models of one worker and what it keeps for each stream."""
 
-    limits: dict[type[Any], int]
+    limits: Mapping[type[Any], Limit]
 
     def warm_up(self) -> None: ...
     def answer(self, batch: Sequence[Request]) -> list[Result]: ...
@@ -58,7 +67,7 @@ class StreamRole:
 
     models: dict[str, Path]
     device: str
-    limits: dict[type[Any], int] = field(default_factory=lambda: {Detect: 1, Decode: 1})
+    limits: Mapping[type[Any], Limit] = field(default_factory=lambda: STREAM_LIMITS)
     _streams: dict[int, _Stream] = field(default_factory=dict)
     _vad: Any = None
     _asr: Any = None
@@ -146,7 +155,7 @@ class SegmentRole:
 
     models: dict[str, Path]
     device: str
-    limits: dict[type[Any], int] = field(default_factory=lambda: {Transcribe: 1})
+    limits: Mapping[type[Any], Limit] = field(default_factory=lambda: SEGMENT_LIMITS)
     _asr: Any = None
 
     def __post_init__(self) -> None:
