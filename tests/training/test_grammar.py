@@ -115,6 +115,8 @@ def test_the_vocabulary_covers_all_text_and_the_confusable_names() -> None:
             sentence = draw_sentence(rng, held_out=held_out, wide=number % 2 == 0)
             assert set(units(bare(sentence.spoken))) <= spoken | set(ENGLISH)
             assert set(units(sentence.written)) <= written | set(ENGLISH)
+    for _ in range(3000):
+        assert set(units(bare(draw_salad(rng).spoken))) <= spoken | set(ENGLISH)
     assert set("".join(CONFUSABLE_NAMES)) <= spoken
 
 

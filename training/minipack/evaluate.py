@@ -28,6 +28,7 @@ from training.minipack.speech import SAMPLE_RATE, Wave
 
 ITEMS = 120
 WIDE_ITEMS = 60
+SESSIONS = 10
 PARAGRAPHS = 120
 SEED = 90210
 BLOCK = 9600
@@ -241,7 +242,7 @@ def _in_session(pack: Pack, spoken: list[Spoken]) -> dict[str, float]:
         rng = np.random.default_rng(SEED + 1)
         second: list[Pair] = []
         streamed: list[Pair] = []
-        for start in range(0, 40, 4):
+        for start in range(0, 4 * SESSIONS, 4):
             items = spoken[start : start + 4]
             wave, _ = _session([item.wave for item in items], snr_db, rng)
             spans = [(begin * 16, end * 16) for begin, end in pack.segments(wave)]
@@ -283,7 +284,7 @@ def _detector(pack: Pack, spoken: list[Spoken]) -> dict[str, Any]:
         rng = np.random.default_rng(SEED)
         expected = found = 0
         begins, ends = [], []
-        for start in range(0, 40, 4):
+        for start in range(0, 4 * SESSIONS, 4):
             wave, truth = _session([item.wave for item in spoken[start : start + 4]], snr_db, rng)
             segments = pack.segments(wave)
             expected, found = expected + len(truth), found + len(segments)
@@ -294,11 +295,16 @@ def _detector(pack: Pack, spoken: list[Spoken]) -> dict[str, Any]:
         figures["clean" if snr_db is None else f"snr_{snr_db}_db"] = {
             "expected": expected,
             "found": found,
-            "begin_error_ms": [round(float(np.percentile(begins, p))) for p in (5, 50, 95)],
-            "end_error_ms": [round(float(np.percentile(ends, p))) for p in (5, 50, 95)],
+            "begin_error_ms": _spread(begins),
+            "end_error_ms": _spread(ends),
         }
     figures["false_alarms"] = {kind: _share(pack.segments, waves) for kind, waves in _non_speech_sounds().items()}
     return figures
+
+
+def _spread(errors: list[float]) -> list[int]:
+    """5th, 50th and 95th percentile; empty if nothing was found."""
+    return [round(float(np.percentile(errors, p))) for p in (5, 50, 95)] if errors else []
 
 
 def _session(

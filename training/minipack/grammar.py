@@ -15,6 +15,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from random import Random
 from string import Formatter
 
@@ -207,7 +208,10 @@ def draw_passage(rng: Random, count: int, *, held_out: bool, wide: float = 0.0) 
 def draw_salad(rng: Random) -> Passage:
     """Two to six unrelated words: keeps the models from learning frames instead of sounds."""
     while True:
-        text = "".join(rng.choice(_ALL_WORDS) for _ in range(rng.randint(2, 6))) + "。"
+        words = [rng.choice(_ALL_WORDS) for _ in range(rng.randint(2, 6))]
+        if any(left.isascii() and right.isascii() for left, right in pairwise(words)):
+            continue  # two English words without a space between them would be one
+        text = "".join(words) + "。"
         salad = Sentence(text, text)
         if not salad.held_out:
             return Passage((salad,))

@@ -70,7 +70,7 @@ def fit(
         average.update_parameters(model)
         done = step + 1
         if done % 100 == 0 or done == 10:
-            shown = " ".join(f"{key} {float(value):.3f}" for key, value in parts.items())
+            shown = " ".join(f"{key} {float(value.detach()):.3f}" for key, value in parts.items())
             log.info("%s %d/%d %s (%.0f cpu s)", name, done, plan.steps, shown, time.process_time() - began)
         if keep and done in keep:
             torch.save(_plain(average), keep[done])
