@@ -7,6 +7,7 @@ clients should expect new ones.
 import io
 import json
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -371,6 +372,28 @@ LOADING: Case = ("get", "/api/ready", 503)
 
 def test_not_ready() -> None:
     check(*LOADING, client(settings(), pool=SimpleNamespace(ready=False)).get(LOADING[1]))
+
+
+@pytest.mark.parametrize("reason", ["cuda_unavailable", "mps_unavailable", "cuda_out_of_memory", "mps_out_of_memory"])
+def test_health_says_why_models_run_on_the_cpu(reason: str) -> None:
+    loaded = threading.Event()
+    loaded.set()
+    facts = {part: {"device": "cpu"} for part in ("vad", "paraformer", "punc", "sensevoice")}
+    links = {
+        "stream": SimpleNamespace(ready=loaded, models=facts, degraded=reason, state="starting", restarts=0),
+        "segment": SimpleNamespace(ready=loaded, models=facts, degraded=None, state="ready", restarts=0),
+    }
+    parts = {
+        "pool": SimpleNamespace(ready=True, links=links),
+        "hub": SimpleNamespace(active=0, capacity=1),
+        "models": SimpleNamespace(names=dict.fromkeys(facts, "x"), source="official", minipack=False),
+    }
+    answer = client(settings(), corrections=None, started=0.0, **parts).get("/api/health")
+    check("get", "/api/health", 200, answer)
+    said = answer.get_json()
+    assert said["models_loaded"]
+    expected = {"vad": reason, "paraformer": reason, "punc": reason, "sensevoice": None}
+    assert {part: model["degraded"] for part, model in said["models"].items()} == expected
 
 
 def test_no_declared_answer_goes_unchecked() -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from xingji.engines.device import place
+from xingji.core.errors import EngineError
+from xingji.engines.device import give_back, out_of_memory, place
 from xingji.engines.loading import load
 from xingji.runtime import worker
 from xingji.runtime.registry import official
@@ -45,20 +46,56 @@ def test_the_best_there_is(devices: None, wanted: str, mps: bool, expected: tupl
     assert place(wanted, mps, lambda device: device) == expected
 
 
-@pytest.mark.parametrize("devices", [(1, False)], indirect=True)
-@pytest.mark.parametrize("wanted", ["auto", "cuda"])
-def test_a_full_device(devices: None, wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+CUDA_FULL = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 36.00 MiB.")
+MPS_FULL = RuntimeError("MPS backend out of memory (MPS allocated: 17.9 GiB, max allowed: 18.1 GiB).")
+CUBLAS_FULL = RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+
+@pytest.mark.parametrize(
+    ("devices", "wanted", "device", "error", "reason"),
+    [
+        ((1, False), "auto", "cuda:0", CUDA_FULL, "cuda_out_of_memory"),
+        ((1, False), "cuda", "cuda:0", CUDA_FULL, "cuda_out_of_memory"),
+        ((0, True), "auto", "mps", MPS_FULL, "mps_out_of_memory"),
+    ],
+    indirect=["devices"],
+)
+def test_a_full_device(
+    devices: None, wanted: str, device: str, error: Exception, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     steps: list[str] = []
-    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: steps.append("empty"))
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: steps.append("empty cuda:0"))
+    monkeypatch.setattr(torch.mps, "empty_cache", lambda: steps.append("empty mps"))
 
     def build(device: str) -> str:
         steps.append(device)
         if device != "cpu":
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise error
         return device
 
-    assert place(wanted, True, build) == ("cpu", "cuda_out_of_memory")
-    assert steps == ["cuda:0", "empty", "cpu"]
+    assert place(wanted, True, build) == ("cpu", reason)
+    assert steps == [device, f"empty {device}", "cpu"]
+
+
+@pytest.mark.parametrize(
+    ("device", "error", "reason"),
+    [
+        ("cuda:1", CUDA_FULL, "cuda_out_of_memory"),
+        ("cuda:0", torch.AcceleratorError("CUDA error: out of memory"), "cuda_out_of_memory"),
+        ("cuda:0", CUBLAS_FULL, "cuda_out_of_memory"),
+        ("mps", MPS_FULL, "mps_out_of_memory"),
+        ("cpu", CUDA_FULL, None),
+        ("cuda:0", RuntimeError("CUDA error: an illegal memory access was encountered"), None),
+        ("cuda:0", ZeroDivisionError(), None),
+        ("cuda:0", EngineError("the recogniser was given a part of a chunk"), None),
+    ],
+)
+def test_what_counts_as_out_of_memory(device: str, error: Exception, reason: str | None) -> None:
+    assert out_of_memory(device, error) == reason
+
+
+def test_memory_can_be_given_back_where_there_is_no_device() -> None:
+    give_back("cuda:0")
 
 
 def test_the_cpu_has_nothing_to_fall_back_to() -> None:
@@ -69,13 +106,16 @@ def test_the_cpu_has_nothing_to_fall_back_to() -> None:
         place("cpu", True, build)
 
 
-def test_loading_does_not_blame_the_directory_for_a_full_device(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [CUDA_FULL, MPS_FULL], ids=type)
+def test_loading_does_not_blame_the_directory_for_a_full_device(
+    models: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(**_: object) -> None:
-        raise torch.OutOfMemoryError
+        raise error
 
     monkeypatch.setattr("funasr.AutoModel", full)
-    with pytest.raises(torch.OutOfMemoryError):
-        load(models / "vad", "cpu", "FsmnVADStreaming")
+    with pytest.raises(type(error)):
+        load(models / "vad", "mps", "FsmnVADStreaming")
 
 
 class Played:

@@ -1,6 +1,8 @@
 """A real worker process whose model is played. The folder that stands in for a model directory steers it.
 
 ``hold``: do not connect while this file is there. ``cannot_load``: the model does not load.
+``hold_loading``: it does not finish loading. ``room``: so many jobs fit into the memory of a CUDA
+device, which this machine then seems to have.
 What a job does is its language: ``poison`` kills the process, ``raise`` fails, anything else is
 answered with the process id.
 """
@@ -21,13 +23,23 @@ from xingji.runtime.batch import Limit, Request
 
 class Played:
     def __init__(self, models: dict[str, Path], device: str) -> None:
-        if (models["folder"] / "cannot_load").exists():
-            sys.exit(1)
+        self._folder = models["folder"]
         self.limits: dict[type[Any], Limit] = {Detect: Limit(8)}
+        self.load_on(device)
+
+    def load_on(self, device: str) -> None:
+        if (self._folder / "cannot_load").exists():
+            sys.exit(1)
+        wait_while(self._folder / "hold_loading")
+        self.device = device
 
     def warm_up(self) -> None: ...
 
     def answer(self, batch: Sequence[Request]) -> list[Result]:
+        if self.device != "cpu" and len(batch) > int((self._folder / "room").read_text()):
+            import torch
+
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 36.00 MiB.")
         return [self._answer(request.job) for request in batch]
 
     def _answer(self, job: Any) -> Result:
@@ -43,12 +55,20 @@ class Played:
     def release(self, stream: int) -> None: ...
 
     def describe(self) -> dict[str, Any]:
-        return {"played": {"device": "cpu"}}
+        return {"played": {"device": self.device}}
+
+
+def wait_while(file: Path) -> None:
+    while file.exists():
+        time.sleep(0.01)
 
 
 if __name__ == "__main__":
     folder = Path(json.loads(os.environ["XINGJI_WORKER"])["models"]["folder"])
-    while (folder / "hold").exists():
-        time.sleep(0.01)
+    wait_while(folder / "hold")
+    if (folder / "room").exists():
+        import torch
+
+        torch.cuda.is_available, torch.cuda.device_count = lambda: True, lambda: 1
     worker.ROLES.update(stream=Played, segment=Played)
     worker.main(sys.argv[1], sys.argv[2])

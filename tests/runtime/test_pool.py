@@ -79,15 +79,20 @@ class Asked:
 # -- played models -------------------------------------------------------------------------
 
 
-@pytest.fixture
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Workers are started with the script below instead of Python; the folder is how tests talk to them."""
-    script = tmp_path / "python"
-    played = ROOT / "tests" / "runtime" / "played_worker.py"
+def start_instead(worker: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on workers are started by a script in ``folder`` that runs ``worker``, instead of by Python."""
+    script = folder / "python"
+    played = ROOT / "tests" / "runtime" / worker
     script.write_text(f'#!/bin/sh\nshift 2\nexec "{sys.executable}" "{played}" "$@"\n')
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setattr(sys, "executable", str(script))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Workers with played models; the folder is how tests talk to them."""
+    start_instead("played_worker.py", tmp_path, monkeypatch)
     return tmp_path
 
 
@@ -100,8 +105,8 @@ def make_link(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make
     impatient = SimpleNamespace(monotonic=time.monotonic, sleep=lambda s: time.sleep(min(s, 0.02)))
     monkeypatch.setattr(pool_module, "time", impatient)
 
-    def make(job_timeout_s: float = 60.0) -> Link:
-        setup = {"models": {"folder": str(workplace)}, "device": "cpu", "log_level": "CRITICAL"}
+    def make(job_timeout_s: float = 60.0, device: str = "cpu") -> Link:
+        setup = {"models": {"folder": str(workplace)}, "device": device, "mps": False, "log_level": "CRITICAL"}
         link = Link("segment", setup, job_timeout_s)
         links.append(link)
         return link
@@ -121,6 +126,13 @@ def link(make_link: MakeLink) -> Link:
 def ready(link: Link) -> Link:
     assert link.ready.wait(PATIENCE_S)
     return link
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def gone(pid: int | None) -> bool:
@@ -215,6 +227,56 @@ def test_an_engine_that_fails_loses_that_job_and_the_worker_lives(link: Link) ->
     asked("good", transcribe())
     assert asked.answers(2) == {"failing": Lost("engine_failed"), "good": Hypothesis(str(pid))}
     assert link.restarts == 0
+
+
+def test_what_the_device_has_no_room_for_is_answered_in_smaller_batches(make_link: MakeLink, workplace: Path) -> None:
+    (workplace / "room").write_text("1")
+    link = ready(make_link(device="cuda"))
+    asked, pid = Asked(link.submit), link.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)  # so that they come together
+    for n in range(20):
+        asked(str(n), detect(), stream=n)
+    os.kill(pid, signal.SIGCONT)
+    assert asked.answers(20, START_S) == {str(n): () for n in range(20)}
+    assert (link.state, link.restarts, link.degraded) == ("ready", 0, None)
+    assert link.models == {"played": {"device": "cuda:0"}}
+    assert asked.nothing_more()
+
+
+def test_a_full_device_moves_the_models_to_the_cpu_and_the_worker_goes_on(
+    make_link: MakeLink, workplace: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (workplace / "room").write_text("0")
+    link = ready(make_link(job_timeout_s=1.0, device="cuda"))
+    (workplace / "hold_loading").touch()
+    asked, pid = Asked(link.submit), link.pid
+    asked("first", transcribe())
+    until(lambda: link.degraded is not None)
+    assert (link.state, link.ready.is_set(), link.degraded) == ("starting", True, "cuda_out_of_memory")
+    asked("meanwhile", transcribe())
+    asked("detect", detect())
+    time.sleep(1.5)  # loading may take longer than a job
+    (workplace / "hold_loading").unlink()
+    read = Hypothesis(str(pid))
+    assert asked.answers(3, START_S) == {"first": read, "meanwhile": read, "detect": ()}
+    assert (link.state, link.restarts, link.degraded) == ("ready", 0, "cuda_out_of_memory")
+    assert link.models == {"played": {"device": "cpu"}}
+    assert asked.nothing_more()
+    said = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert said == ["models move to the CPU", "models run on the CPU"]
+
+
+def test_a_move_that_fails_ends_the_process_and_its_jobs_go_to_the_next(make_link: MakeLink, workplace: Path) -> None:
+    (workplace / "room").write_text("0")
+    link = ready(make_link(device="cuda"))
+    (workplace / "cannot_load").touch()
+    asked = Asked(link.submit)
+    asked("transcribe", transcribe())
+    until(lambda: link.restarts > 0)
+    (workplace / "cannot_load").unlink()
+    assert asked.answers(1, START_S) == {"transcribe": Hypothesis(str(ready(link).pid))}
+    assert link.degraded == "cuda_out_of_memory"
 
 
 def test_a_model_that_cannot_load_makes_jobs_unavailable_until_it_can(make_link: MakeLink, workplace: Path) -> None:
@@ -312,12 +374,12 @@ def test_the_pool_sends_each_kind_to_its_worker(workplace: Path) -> None:
 # -- the model pack --------------------------------------------------------------------------
 
 PROFILE = Profile(correct=False)
+PARTS = ("vad", "paraformer", "punc", "sensevoice")
 
 
 @pytest.fixture(scope="module")
 def pool(models: Path) -> Iterator[Pool]:
-    parts = ("vad", "paraformer", "punc", "sensevoice")
-    pool = Pool({part: models / part for part in parts}, "cpu", 60.0, "WARNING")
+    pool = Pool({part: models / part for part in PARTS}, "cpu", 60.0, "WARNING")
     assert pool.wait(START_S)
     yield pool
     pool.close()
@@ -400,6 +462,41 @@ def test_killing_workers_changes_no_result(
     disturbed, listener = record(pool, 201, sound, kill)
     assert settled(disturbed) == expected
     assert {role for role, link in pool.links.items() if link.restarts > before[role]} == set(victims)
+    never_falls(listener)
+
+
+@pytest.mark.models
+@pytest.mark.parametrize(("room", "reason"), [(1, None), (0, "cuda_out_of_memory")], ids=["halves", "cpu"])
+def test_a_device_that_becomes_full_changes_no_result(
+    models: Path,
+    undisturbed: tuple[Samples, list[object]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    room: int,
+    reason: str | None,
+) -> None:
+    sound, expected = undisturbed
+    start_instead("cramped_worker.py", tmp_path, monkeypatch)
+    monkeypatch.setenv("XINGJI_TEST_ROOM", str(room))
+    pool = Pool({part: models / part for part in PARTS}, "cuda", 60.0, "WARNING")
+    try:
+        assert pool.wait(START_S)
+        ended: Queue[tuple[Completed, Listener]] = Queue()
+        for stream in (300, 301):
+            in_thread(lambda stream=stream: ended.put(record(pool, stream, sound, lambda: None)))  # type: ignore[misc]
+        for _ in range(2):
+            over, listener = ended.get(timeout=START_S)
+            assert settled(over) == expected
+            never_falls(listener)
+        for link in pool.links.values():
+            assert (link.state, link.restarts, link.degraded) == ("ready", 0, reason)
+    finally:
+        pool.close()
+    assert ("batch does not fit" in capfd.readouterr().err) or room == 0
+
+
+def never_falls(listener: Listener) -> None:
     partials = [told.sentence for told in listener.told if isinstance(told, SentenceRevised)]
     for id in {sentence.id for sentence in partials}:
         stages = [sentence.stage for sentence in partials if sentence.id == id]

@@ -2,12 +2,14 @@
 
 import socket
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from queue import Queue
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from tests.runtime.fakes import PATIENCE_S, in_thread, speech
 from xingji.core.messages import Decode, Detect, Edge, Forgotten, Job, Lost, Result
@@ -20,16 +22,29 @@ from xingji.runtime.worker import StreamRole, Worker, connect
 HOP, CHUNK = 3200, 9600
 
 
+CUDA_FULL = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 36.00 MiB.")
+MPS_FULL = RuntimeError("MPS backend out of memory (MPS allocated: 17.9 GiB, max allowed: 18.1 GiB).")
+
+
 class PlayedRole:
-    """Answers a batch when the test lets it; one about stream 13 fails."""
+    """Answers a batch when the test lets it; one about stream 13 fails, one larger than ``room`` is ``too_much``."""
+
+    room = 8
+    too_much: Exception = CUDA_FULL
 
     def __init__(self) -> None:
         self.limits: dict[type[Any], Limit] = {Detect: Limit(8)}
+        self.device = "cpu"
         self.batches: Queue[list[int]] = Queue()
         self.goes_on = threading.Semaphore(0)
         self.acts: list[tuple[str, list[int]]] = []
 
-    def warm_up(self) -> None: ...
+    def load_on(self, device: str) -> None:
+        self.device, self.room = device, 8
+        self.acts.append((device, []))
+
+    def warm_up(self) -> None:
+        self.acts.append(("warm up", []))
 
     def answer(self, batch: Sequence[Request]) -> list[Result]:
         streams = [request.stream for request in batch]
@@ -38,13 +53,15 @@ class PlayedRole:
         self.acts.append(("answer", streams))
         if 13 in streams:
             raise ZeroDivisionError
+        if len(batch) > self.room:
+            raise self.too_much
         return [() for _ in batch]
 
     def release(self, stream: int) -> None:
         self.acts.append(("release", [stream]))
 
     def describe(self) -> dict[str, Any]:
-        return {}
+        return {"played": {"device": self.device}}
 
 
 def detect(offset: int = 0, samples: Any = None, first: bool = True, flush: bool = False) -> Detect:
@@ -58,7 +75,8 @@ class Gateway:
         self.connection, end = socket.socketpair()
         self.connection.settimeout(PATIENCE_S)
         self.end = end
-        self.worker = in_thread(Worker(end, role).run)
+        self.loop = Worker(end, role)
+        self.worker = in_thread(self.loop.run)
         self._ids = 0
 
     def ask(self, stream: int, job: Job) -> None:
@@ -68,9 +86,23 @@ class Gateway:
     def release(self, stream: int) -> None:
         ipc.send(self.connection, {"release": stream})
 
-    def answer(self) -> tuple[int, Result]:
+    def pile_up(self, role: PlayedRole, *streams: int) -> None:
+        """Jobs for ``streams`` that lie waiting together, behind one of stream 0."""
+        self.ask(0, detect())
+        assert role.batches.get(timeout=PATIENCE_S) == [0]
+        for stream in streams:
+            self.ask(stream, detect())
+        deadline = time.monotonic() + PATIENCE_S
+        while len(self.loop._waiting) < len(streams):
+            assert time.monotonic() < deadline
+
+    def said(self) -> dict[str, Any]:
         message = ipc.receive(self.connection)
         assert message is not None
+        return message
+
+    def answer(self) -> tuple[int, Result]:
+        message = self.said()
         assert message["seconds"] >= 0.0
         return message["id"], ipc.unpack(message["result"])
 
@@ -118,6 +150,45 @@ def test_an_engine_that_fails_loses_its_batch_and_the_worker_lives(
     gateway.ask(1, detect())
     assert gateway.answer() == (2, ())
     assert [record.message for record in caplog.records] == ["inference failed"]
+
+
+def test_what_does_not_fit_goes_in_halves_and_stays_small(gateway: Gateway, role: PlayedRole) -> None:
+    role.device, role.room = "cuda:0", 2
+    gateway.pile_up(role, *range(1, 9))
+    role.goes_on.release(1 + 7)
+    assert [gateway.answer() for _ in range(9)] == [(id, ()) for id in range(1, 10)]
+    halves = [[1, 2, 3, 4], [1, 2], [3, 4], [5, 6, 7, 8], [5, 6], [7, 8]]
+    assert [role.batches.get_nowait() for _ in range(7)] == [[*range(1, 9)], *halves]
+    gateway.pile_up(role, 1, 2, 3, 4)
+    role.goes_on.release(1 + 2)
+    assert [gateway.answer() for _ in range(5)] == [(id, ()) for id in range(10, 15)]
+    assert [role.batches.get_nowait() for _ in range(2)] == [[1, 2], [3, 4]]
+    assert role.device == "cuda:0"
+
+
+@pytest.mark.parametrize(
+    ("device", "error", "reason"),
+    [("cuda:0", CUDA_FULL, "cuda_out_of_memory"), ("mps", MPS_FULL, "mps_out_of_memory")],
+)
+def test_what_does_not_fit_alone_takes_the_models_to_the_cpu(
+    gateway: Gateway, role: PlayedRole, device: str, error: Exception, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.mps.empty_cache", lambda: None)
+    gateway.pile_up(role, 1, 2)
+    role.device, role.room, role.too_much = device, 0, error
+    role.goes_on.release(2)
+    assert gateway.said() == {"degraded": reason}
+    assert gateway.said() == {"ready": {"played": {"device": "cpu"}}, "degraded": reason}
+    role.goes_on.release(2)
+    assert [gateway.answer() for _ in range(3)] == [(1, ()), (2, ()), (3, ())]
+    assert [act for act, _ in role.acts] == ["answer", "cpu", "warm up", "answer", "answer"]
+
+
+def test_on_the_cpu_nothing_is_out_of_an_accelerators_memory(gateway: Gateway, role: PlayedRole) -> None:
+    role.room = 0
+    role.goes_on.release()
+    gateway.ask(1, detect())
+    assert gateway.answer() == (1, Lost("engine_failed"))
 
 
 def test_a_stream_is_released_after_its_last_job(gateway: Gateway, role: PlayedRole) -> None:
@@ -268,6 +339,58 @@ def test_after_a_failure_the_state_is_not_trusted(
         ask(stream_role, (1, failing))
     assert ask(stream_role, (1, after)) == [Forgotten()]
     assert ask(stream_role, (1, first)) != [Forgotten()], "from its start it goes again"
+
+
+class Cramped(Model):
+    """Has room for ``room`` items; what it has no room for it leaves half-done."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+
+    def fail(self, jobs: Any) -> None: ...
+
+    def detect(self, items: Sequence[tuple[list[int], Detect]]) -> list[tuple[Edge, ...]]:
+        return self._fitting(super().detect(items))
+
+    def decode(self, items: Sequence[tuple[list[int], Decode]]) -> list[str]:
+        return self._fitting(super().decode(items))
+
+    def _fitting(self, results: list[Any]) -> list[Any]:
+        if len(results) > self.room:
+            raise CUDA_FULL
+        return results
+
+
+@pytest.mark.parametrize("room", [1, 0], ids=["halves", "cpu"])
+@pytest.mark.parametrize(
+    ("first", "after", "answers"),
+    [
+        (detect(0), detect(3200, first=False), [onset(3200, 1), onset(6400, 2)]),
+        (decode(0), decode(CHUNK), [Hypothesis("一", "一", 1), Hypothesis("一一", "一一", 2)]),
+    ],
+    ids=["detector", "decoder"],
+)
+def test_what_a_full_device_left_half_done_is_not_used(
+    stream_role: StreamRole, first: Job, after: Job, answers: list[Result], room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load_on(role: StreamRole, device: str) -> None:
+        role.device, role._vad, role._asr = device, Cramped(8), Cramped(8)
+        role._streams.clear()
+
+    monkeypatch.setattr(StreamRole, "load_on", load_on)
+    monkeypatch.setattr(StreamRole, "warm_up", lambda role: None)
+    monkeypatch.setattr(StreamRole, "describe", lambda role: {})
+    ask(stream_role, (1, first))
+    stream_role.device, stream_role._vad, stream_role._asr = "cuda:0", Cramped(room), Cramped(room)
+    near, far = socket.socketpair()
+    with near, far:
+        run = Worker(far, stream_role)._run
+        assert run([Request(1, 1, after), Request(2, 2, first)]) == [Forgotten(), answers[0]]
+        assert stream_role.device == ("cuda:0" if room else "cpu")
+        assert run([Request(3, 1, first), Request(4, 2, after)]) == (
+            answers if room == 0 else [answers[0], Forgotten()]
+        )
+        assert run([Request(5, 1, after)]) == [answers[1]], "nothing is there twice, nothing is missing"
 
 
 def test_a_released_stream_leaves_nothing(stream_role: StreamRole) -> None:

@@ -10,22 +10,41 @@ import torch
 
 T = TypeVar("T")
 
+# What a RuntimeError says where torch does not raise its own class: MPS and the CUDA runtime, then cuBLAS.
+_FULL = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+
 
 def place(wanted: str, mps: bool, build: Callable[[str], T]) -> tuple[T, str | None]:
     """``build(device)`` on the device asked for: what it made, and why that is on the CPU if it should not be.
 
     ``wanted``: auto, cpu, cuda, cuda:N or mps; without ``mps`` Apple's device counts as absent. Reasons, which
-    are stable: ``cuda_unavailable``, ``mps_unavailable``, ``cuda_out_of_memory``. ``auto`` takes the best
-    there is; only a device that is full is worth a reason then.
+    are stable: ``cuda_unavailable``, ``mps_unavailable`` and those of ``out_of_memory``. ``auto`` takes the
+    best there is; only a device that is full is worth a reason then.
     """
     device, reason = _choose(wanted, mps)
     try:
         return build(device), reason
-    except torch.OutOfMemoryError:
-        if device == "cpu":
+    except RuntimeError as error:
+        shortage = out_of_memory(device, error)
+        if shortage is None:
             raise
-    torch.cuda.empty_cache()  # here, outside the handler, the traceback no longer holds what was built
-    return build("cpu"), "cuda_out_of_memory"
+    give_back(device)  # here, outside the handler, the traceback no longer holds what was built
+    return build("cpu"), shortage
+
+
+def out_of_memory(device: str, error: Exception) -> str | None:
+    """``cuda_out_of_memory`` or ``mps_out_of_memory`` where ``error`` says so of ``device``; never of the CPU."""
+    full = isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _FULL)
+    kind = device.partition(":")[0]
+    return f"{kind}_out_of_memory" if full and kind != "cpu" else None
+
+
+def give_back(device: str) -> None:
+    """Let others have the memory of ``device`` that torch holds for later use."""
+    if device == "mps":
+        torch.mps.empty_cache()
+    else:
+        torch.cuda.empty_cache()
 
 
 def _choose(wanted: str, mps: bool) -> tuple[str, str | None]:

@@ -25,6 +25,7 @@ import yaml
 from xingji.core.errors import EngineError
 from xingji.core.types import Samples
 from xingji.engines import Description
+from xingji.engines.device import out_of_memory
 
 log = logging.getLogger(__name__)
 
@@ -87,9 +88,9 @@ def load(path: Path, device: str, kind: str) -> Loaded:
                 disable_pbar=True,
                 ignore_init_mismatch=False,
             )
-        except torch.OutOfMemoryError:
-            raise  # not the directory's fault
         except _BROKEN as error:
+            if out_of_memory(device, error):
+                raise  # not the directory's fault
             raise EngineError(f"{path.name}: cannot be loaded ({type(error).__name__})") from error
     model, frontend = auto.model, auto.kwargs["frontend"]
     _check_weights(path.name, model, printed.getvalue())

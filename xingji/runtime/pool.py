@@ -48,7 +48,7 @@ class Link:
 
     def __init__(self, role: str, setup: Mapping[str, Any], job_timeout_s: float) -> None:
         self.role = role
-        self.state = "starting"  # starting → ready → (lost → starting)
+        self.state = "starting"  # starting → ready → (lost → starting); ready → starting where the models move
         self.models: dict[str, Any] = {}
         self.degraded: str | None = None  # why the models run on the CPU though another device was asked for
         self.restarts = -1
@@ -111,11 +111,6 @@ class Link:
             connection = self._start()
             if connection is not None:
                 self._failures = 0
-                self._alive_at = time.monotonic()
-                self.state = "ready"
-                log.info("worker ready", extra={"role": self.role, "restarts": self.restarts})
-                if self.degraded is not None:
-                    log.warning("models run on the CPU", extra={"role": self.role, "reason": self.degraded})
                 self.ready.set()
                 self._serve(connection)
             else:
@@ -158,24 +153,43 @@ class Link:
             if ready is None:
                 connection.close()
                 return None
-            self.models, self.degraded = ready["ready"], ready["degraded"]
+            self._is_ready(ready)
             return connection
         return None
+
+    def _is_ready(self, message: dict[str, Any]) -> None:
+        self.models, self.degraded = message["ready"], message["degraded"]
+        self._alive_at = time.monotonic()
+        self.state = "ready"
+        log.info("worker ready", extra={"role": self.role, "restarts": self.restarts})
+        if self.degraded is not None:
+            log.warning("models run on the CPU", extra={"role": self.role, "reason": self.degraded})
 
     def _serve(self, connection: socket.socket) -> None:
         sender = threading.Thread(target=self._send, args=(connection,), daemon=True)
         sender.start()
         while (message := ipc.receive(connection)) is not None:
-            with self._lock:
-                pending = self._pending.pop(message["id"], None)
-                self.busy_s += message["seconds"]
-                self.answered += 1
-                self._alive_at = time.monotonic()
-            if pending is not None:
-                pending.done(ipc.unpack(message["result"]))
+            self._alive_at = time.monotonic()
+            match message:
+                case {"id": id, "result": result, "seconds": seconds}:
+                    self._answered(id, ipc.unpack(result), seconds)
+                case {"ready": _}:
+                    self._is_ready(message)
+                case {"degraded": reason}:
+                    # What is asked while they move waits in the worker, so ``ready`` stays set.
+                    log.warning("models move to the CPU", extra={"role": self.role, "reason": reason})
+                    self.degraded, self.state = reason, "starting"
         connection.close()
         self._outgoing.put({})  # wakes the sender, which finds the connection closed
         sender.join()
+
+    def _answered(self, id: int, result: Result, seconds: float) -> None:
+        with self._lock:
+            pending = self._pending.pop(id, None)
+            self.busy_s += seconds
+            self.answered += 1
+        if pending is not None:
+            pending.done(result)
 
     def _send(self, connection: socket.socket) -> None:
         # A thread of its own: were the reader to send, both sides could wait for the other's full buffer.

@@ -3,7 +3,8 @@
 Started as ``python -m xingji.runtime.worker ROLE ADDRESS`` with the model directories as JSON in
 ``XINGJI_WORKER``. It loads, warms up, says ``ready`` and then answers jobs until the socket closes.
 State of running streams lives here and dies with the process: a job that needs state which is
-not here is answered with ``Forgotten``, and the session sends everything again.
+not here is answered with ``Forgotten``, and the session sends everything again. Where the memory
+of the device does not suffice, batches become smaller, and at last the models move to the CPU.
 """
 
 import json
@@ -15,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -42,6 +43,10 @@ class Role(Protocol):
     """The models of one worker and what it keeps for each stream."""
 
     limits: Mapping[type[Any], Limit]
+    device: str
+
+    def load_on(self, device: str) -> None:
+        """Load the models, in place of any that were there. What was known of streams is forgotten."""
 
     def warm_up(self) -> None: ...
     def answer(self, batch: Sequence[Request]) -> list[Result]: ...
@@ -74,13 +79,18 @@ class StreamRole:
     _punc: Any = None
 
     def __post_init__(self) -> None:
+        self.load_on(self.device)
+
+    def load_on(self, device: str) -> None:
         from ..engines.ct_punc import CtPunc
         from ..engines.fsmn_vad import Fsmn
         from ..engines.paraformer import StreamingParaformer
 
-        self._vad = Fsmn(self.models["vad"], self.device)
-        self._asr = StreamingParaformer(self.models["paraformer"], self.device)
-        self._punc = CtPunc(self.models["punc"], self.device)
+        self.device = device
+        self._streams.clear()
+        self._vad = Fsmn(self.models["vad"], device)
+        self._asr = StreamingParaformer(self.models["paraformer"], device)
+        self._punc = CtPunc(self.models["punc"], device)
 
     def warm_up(self) -> None:
         noise = _noise()
@@ -159,9 +169,13 @@ class SegmentRole:
     _asr: Any = None
 
     def __post_init__(self) -> None:
+        self.load_on(self.device)
+
+    def load_on(self, device: str) -> None:
         from ..engines.sensevoice import SenseVoice
 
-        self._asr = SenseVoice(self.models["sensevoice"], self.device)
+        self.device = device
+        self._asr = SenseVoice(self.models["sensevoice"], device)
 
     def warm_up(self) -> None:
         self._asr.transcribe([Transcribe(0, _noise(), "auto", True)])
@@ -184,6 +198,7 @@ class Worker:
 
     def __init__(self, connection: socket.socket, role: Role) -> None:
         self._connection, self._role = connection, role
+        self._limits = dict(role.limits)  # lowered to what the device's memory has room for
         self._arrived = threading.Condition()
         self._waiting: list[Request] = []
         self._released: list[int] = []
@@ -196,7 +211,7 @@ class Worker:
                 self._arrived.wait_for(lambda: self._waiting or self._released or self._over)
                 if self._over:
                     return
-                batch = take(self._waiting, self._role.limits)
+                batch = take(self._waiting, self._limits)
                 busy = {request.stream for request in self._waiting}
                 over = [stream for stream in self._released if stream not in busy]
                 self._released = [stream for stream in self._released if stream in busy]
@@ -207,14 +222,44 @@ class Worker:
 
     def _answer(self, batch: list[Request]) -> None:
         begun = time.perf_counter()
-        try:
-            results = self._role.answer(batch)
-        except Exception:
-            log.exception("inference failed", extra={"job": type(batch[0].job).__name__, "batch": len(batch)})
-            results = [Lost("engine_failed")] * len(batch)
+        results = self._run(batch)
         took = time.perf_counter() - begun
         for request, result in zip(batch, results, strict=True):
             ipc.send(self._connection, {"id": request.id, "result": ipc.pack(result), "seconds": took / len(batch)})
+
+    def _run(self, batch: list[Request]) -> list[Result]:
+        """One result for each. What the device has no room for is tried again in halves, then on the CPU.
+
+        A call that failed leaves the states of its streams half-done, and the role does not use them again:
+        tried once more, a job that begins a stream or needs none is answered, any other is Forgotten.
+        """
+        kind, half = type(batch[0].job), len(batch) // 2
+        try:
+            return self._role.answer(batch)
+        except Exception as error:
+            shortage = _shortage(self._role.device, error)
+            if shortage is None:
+                log.exception("inference failed", extra={"job": kind.__name__, "batch": len(batch)})
+                return [Lost("engine_failed")] * len(batch)
+        # Out here, the traceback no longer holds what the call had taken of the memory.
+        if half:
+            log.warning("batch does not fit", extra={"job": kind.__name__, "batch": len(batch), "reason": shortage})
+            self._limits[kind] = replace(self._limits[kind], jobs=half)
+            return self._run(batch[:half]) + self._run(batch[half:])
+        self._move_to_cpu(shortage)
+        return self._run(batch)
+
+    def _move_to_cpu(self, reason: str) -> None:
+        """Loading takes as long as at the start, so the gateway is told before as well as after."""
+        from ..engines.device import give_back
+
+        ipc.send(self._connection, {"degraded": reason})
+        full = self._role.device
+        self._role.load_on("cpu")
+        give_back(full)
+        self._role.warm_up()
+        self._limits = dict(self._role.limits)
+        ipc.send(self._connection, {"ready": self._role.describe(), "degraded": reason})
 
     def _read(self) -> None:
         while (message := ipc.receive(self._connection)) is not None:
@@ -242,6 +287,14 @@ def connect(address: str, token: str) -> socket.socket:
 
 def _noise() -> Any:
     return np.random.default_rng(0).integers(-300, 300, 2 * SAMPLE_RATE).astype(np.int16)
+
+
+def _shortage(device: str, error: Exception) -> str | None:
+    if device == "cpu":
+        return None  # without torch: played models do not bring it along
+    from ..engines.device import out_of_memory
+
+    return out_of_memory(device, error)
 
 
 def load(role_name: str, setup: dict[str, Any]) -> tuple[Role, str | None]:
