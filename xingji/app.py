@@ -76,7 +76,8 @@ def init_models(settings: Settings) -> tuple[ModelSet, Pool]:
     if settings.download and settings.models in ("auto", "official"):
         download(store)
     models = find(settings.models, store)
-    pool = Pool(models.paths, settings.device, settings.job_timeout_s, settings.log_level, settings.use_mps)
+    timeouts = settings.job_timeout_s, settings.start_timeout_s
+    pool = Pool(models.paths, settings.device, *timeouts, settings.log_level, settings.use_mps)
     atexit.register(pool.close)
     return models, pool
 

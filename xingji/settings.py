@@ -78,7 +78,9 @@ class Settings(BaseSettings):
         60.0, gt=0, description="推理进程多久没有回应就重启（秒）。 When a worker counts as hung."
     )
     start_timeout_s: float = Field(
-        300.0, gt=0, description="多久还没就绪就在日志里报告（秒）；加载会继续。 When to report a slow start."
+        300.0,
+        gt=0,
+        description="多久还没就绪就在日志里报告（秒）；十倍时间还没就绪就重启推理进程。 When to report a slow start.",
     )
     max_upload_bytes: int = Field(500 << 20, gt=0, description="上传文件的大小上限（字节）。 Largest upload.")
     max_upload_s: float = Field(14_400.0, gt=0, description="上传音频的时长上限（秒）。 Longest upload.")

@@ -15,6 +15,7 @@ import torch
 
 from xingji.core.messages import Decode, Detect, Transcribe
 from xingji.runtime import worker
+from xingji.runtime.batch import Limit
 
 ROOM = int(os.environ["XINGJI_TEST_ROOM"])
 
@@ -23,7 +24,7 @@ class Stream(worker.StreamRole):
     def load_on(self, device: str) -> None:
         super().load_on("cpu")
         self.device = device
-        self.limits = {Detect: 4, Decode: 4}
+        self.limits = {Detect: Limit(4), Decode: Limit(4)}
         self._vad.detect = cramped(self._vad.detect, device, 8)
         self._asr.decode = cramped(self._asr.decode, device, 3)
         self._punc.revise = cramped(self._punc.revise, device, 4)
@@ -33,7 +34,7 @@ class Segment(worker.SegmentRole):
     def load_on(self, device: str) -> None:
         super().load_on("cpu")
         self.device = device
-        self.limits = {Transcribe: 4}
+        self.limits = {Transcribe: Limit(4, ordered=False)}
         self._asr.transcribe = cramped(self._asr.transcribe, device, 1)
 
 

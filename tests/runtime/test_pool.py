@@ -105,9 +105,9 @@ def make_link(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make
     impatient = SimpleNamespace(monotonic=time.monotonic, sleep=lambda s: time.sleep(min(s, 0.02)))
     monkeypatch.setattr(pool_module, "time", impatient)
 
-    def make(job_timeout_s: float = 60.0, device: str = "cpu") -> Link:
+    def make(job_timeout_s: float = 60.0, device: str = "cpu", start_limit_s: float = START_S) -> Link:
         setup = {"models": {"folder": str(workplace)}, "device": device, "mps": False, "log_level": "CRITICAL"}
-        link = Link("segment", setup, job_timeout_s)
+        link = Link("segment", setup, job_timeout_s, start_limit_s)
         links.append(link)
         return link
 
@@ -124,12 +124,12 @@ def link(make_link: MakeLink) -> Link:
 
 
 def ready(link: Link) -> Link:
-    assert link.ready.wait(PATIENCE_S)
+    assert link.ready.wait(START_S)
     return link
 
 
 def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + START_S
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -219,6 +219,50 @@ def test_a_worker_that_hangs_is_ended_and_its_jobs_come_back(
     assert asked.answers() == {"transcribe": Hypothesis(str(ready(link).pid))}
     assert (link.restarts, gone(pid)) == (1, True)
     assert "worker hangs" in [record.message for record in caplog.records]
+
+
+@pytest.mark.parametrize("held", ["hold", "hold_loading"])
+def test_a_worker_that_never_gets_ready_is_ended_and_started_again(
+    make_link: MakeLink, workplace: Path, caplog: pytest.LogCaptureFixture, held: str
+) -> None:
+    (workplace / held).touch()
+    link = make_link(start_limit_s=0.5)
+    asked = Asked(link.submit)
+    until(lambda: link.pid is not None)
+    first = link.pid
+    until(lambda: link.restarts > 0)
+    assert gone(first)
+    link._start_limit_s = START_S  # now it may take its time, on a busy machine too
+    asked("transcribe", transcribe())
+    (workplace / held).unlink()
+    assert asked.answers(1, START_S) == {"transcribe": Hypothesis(str(ready(link).pid))}
+    assert link.pid != first
+    assert "worker hangs" in [record.message for record in caplog.records]
+
+
+def test_jobs_are_refused_where_no_start_comes_to_an_end(make_link: MakeLink, workplace: Path) -> None:
+    (workplace / "hold").touch()
+    link = make_link(start_limit_s=0.1)
+    asked = Asked(link.submit)
+    asked("transcribe", transcribe())
+    asked("detect", detect())
+    assert asked.answers(2) == {"transcribe": Lost("unavailable"), "detect": Forgotten()}
+    assert link.restarts >= HOPELESS - 1
+
+
+def test_a_worker_that_hangs_on_its_way_to_the_cpu_is_ended(make_link: MakeLink, workplace: Path) -> None:
+    (workplace / "room").write_text("0")
+    link = ready(make_link(job_timeout_s=60.0, device="cuda"))
+    (workplace / "hold_loading").touch()
+    asked, pid = Asked(link.submit), link.pid
+    asked("transcribe", transcribe())
+    until(lambda: link.state == "starting")
+    link._start_limit_s = 1.0
+    until(lambda: link.state == "lost" or link.restarts > 0)
+    link._start_limit_s = START_S
+    (workplace / "hold_loading").unlink()
+    assert asked.answers(1, START_S) == {"transcribe": Hypothesis(str(ready(link).pid))}
+    assert gone(pid)
 
 
 def test_an_engine_that_fails_loses_that_job_and_the_worker_lives(link: Link) -> None:
@@ -354,7 +398,7 @@ def test_close_ends_the_process_and_refuses_jobs(link: Link) -> None:
 
 
 def test_the_pool_sends_each_kind_to_its_worker(workplace: Path) -> None:
-    pool = Pool({"folder": workplace}, "cpu", 60.0, "CRITICAL")
+    pool = Pool({"folder": workplace}, "cpu", 60.0, START_S, "CRITICAL")
     try:
         assert pool.wait(PATIENCE_S)
         assert pool.ready
@@ -379,7 +423,7 @@ PARTS = ("vad", "paraformer", "punc", "sensevoice")
 
 @pytest.fixture(scope="module")
 def pool(models: Path) -> Iterator[Pool]:
-    pool = Pool({part: models / part for part in PARTS}, "cpu", 60.0, "WARNING")
+    pool = Pool({part: models / part for part in PARTS}, "cpu", 60.0, START_S, "WARNING")
     assert pool.wait(START_S)
     yield pool
     pool.close()
@@ -479,7 +523,7 @@ def test_a_device_that_becomes_full_changes_no_result(
     sound, expected = undisturbed
     start_instead("cramped_worker.py", tmp_path, monkeypatch)
     monkeypatch.setenv("XINGJI_TEST_ROOM", str(room))
-    pool = Pool({part: models / part for part in PARTS}, "cuda", 60.0, "WARNING")
+    pool = Pool({part: models / part for part in PARTS}, "cuda", 60.0, START_S, "WARNING")
     try:
         assert pool.wait(START_S)
         ended: Queue[tuple[Completed, Listener]] = Queue()

@@ -8,6 +8,7 @@ for a model; answers arrive on the link's reader thread.
 
 import json
 import logging
+import math
 import os
 import secrets
 import shutil
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 
 TRIES = 2  # workers that may die of one stateless job before it is given up as poison
 HOPELESS = 3  # starts in a row that fail before jobs are refused at once
+SLOW_STARTS = 10  # times the expected time of a start: disks may be slow, but what takes longer has hung
 HELLO_S = 5.0  # for a process that connects to say who it is
 ROLE_OF: dict[type[Any], str] = {Detect: "stream", Decode: "stream", Transcribe: "segment"}
 
@@ -46,7 +48,7 @@ class _Pending:
 class Link:
     """One worker process, its socket and the jobs it owes."""
 
-    def __init__(self, role: str, setup: Mapping[str, Any], job_timeout_s: float) -> None:
+    def __init__(self, role: str, setup: Mapping[str, Any], job_timeout_s: float, start_limit_s: float) -> None:
         self.role = role
         self.state = "starting"  # starting → ready → (lost → starting); ready → starting where the models move
         self.models: dict[str, Any] = {}
@@ -54,7 +56,8 @@ class Link:
         self.restarts = -1
         self.busy_s = 0.0
         self.answered = 0
-        self._setup, self._job_timeout_s = dict(setup), job_timeout_s
+        self._setup = dict(setup)
+        self._job_timeout_s, self._start_limit_s = job_timeout_s, start_limit_s
         self._lock = threading.Lock()
         self._pending: dict[int, _Pending] = {}
         self._outgoing: Queue[dict[str, Any]] = Queue()
@@ -107,6 +110,7 @@ class Link:
     def _live(self) -> None:
         while not self._closing:
             self.restarts += 1
+            self._alive_at = time.monotonic()
             self.state = "starting"
             connection = self._start()
             if connection is not None:
@@ -218,16 +222,22 @@ class Link:
                 item.done(Lost("crashed"))
 
     def _watch(self) -> None:
-        """A process that has answered nothing for long has hung; end it like a crashed one."""
+        """A process that has owed something for long, an answer or its models, has hung; end it like a crashed one."""
         while not self._closing:
             time.sleep(1.0)
-            with self._lock:
-                oldest = min((p.since for p in self._pending.values()), default=None)
-            quiet_since = None if oldest is None else max(oldest, self._alive_at)
-            overdue = quiet_since is not None and time.monotonic() - quiet_since > self._job_timeout_s
-            if overdue and self.state == "ready":
-                log.error("worker hangs", extra={"role": self.role})
+            state = self.state
+            if self._owing_s(state) > (self._job_timeout_s if state == "ready" else self._start_limit_s):
+                log.error("worker hangs", extra={"role": self.role, "state": state})
                 self._end_process()
+
+    def _owing_s(self, state: str) -> float:
+        """How long the process has given no sign of life although one was due."""
+        if state == "lost":
+            return 0.0  # there is no process
+        with self._lock:
+            oldest = min((p.since for p in self._pending.values()), default=math.inf)
+        due_since = self._alive_at if state == "starting" else max(oldest, self._alive_at)
+        return time.monotonic() - due_since
 
     def _end_process(self) -> None:
         if self._process is not None:
@@ -239,11 +249,18 @@ class Pool:
     """All workers. ``models`` maps vad, paraformer, punc and sensevoice to their directories."""
 
     def __init__(
-        self, models: Mapping[str, Path], device: str, job_timeout_s: float, log_level: str, mps: bool = True
+        self,
+        models: Mapping[str, Path],
+        device: str,
+        job_timeout_s: float,
+        start_timeout_s: float,
+        log_level: str,
+        mps: bool = True,
     ) -> None:
         folders = {name: str(path) for name, path in models.items()}
         setup = {"models": folders, "device": device, "mps": mps, "log_level": log_level}
-        self.links = {role: Link(role, setup, job_timeout_s) for role in ("stream", "segment")}
+        limits = job_timeout_s, SLOW_STARTS * start_timeout_s
+        self.links = {role: Link(role, setup, *limits) for role in ("stream", "segment")}
 
     def submit(self, stream: int, job: Job, done: Callable[[Result], None]) -> None:
         self.links[ROLE_OF[type(job)]].submit(stream, job, done)
