@@ -152,17 +152,21 @@ def test_an_engine_that_fails_loses_its_batch_and_the_worker_lives(
     assert [record.message for record in caplog.records] == ["inference failed"]
 
 
-def test_what_does_not_fit_goes_in_halves_and_stays_small(gateway: Gateway, role: PlayedRole) -> None:
+@pytest.mark.parametrize(("ordered", "expected"), [(False, 2), (True, 4)])
+def test_what_does_not_fit_goes_in_halves_and_stays_small(
+    gateway: Gateway, role: PlayedRole, ordered: bool, expected: int
+) -> None:
     role.device, role.room = "cuda:0", 2
+    gateway.loop._limits[Detect] = Limit(8, ordered=ordered)
     gateway.pile_up(role, *range(1, 9))
     role.goes_on.release(1 + 7)
     assert [gateway.answer() for _ in range(9)] == [(id, ()) for id in range(1, 10)]
     halves = [[1, 2, 3, 4], [1, 2], [3, 4], [5, 6, 7, 8], [5, 6], [7, 8]]
     assert [role.batches.get_nowait() for _ in range(7)] == [[*range(1, 9)], *halves]
     gateway.pile_up(role, 1, 2, 3, 4)
-    role.goes_on.release(1 + 2)
+    role.goes_on.release(1 + expected)
     assert [gateway.answer() for _ in range(5)] == [(id, ()) for id in range(10, 15)]
-    assert [role.batches.get_nowait() for _ in range(2)] == [[1, 2], [3, 4]]
+    assert [len(role.batches.get_nowait()) for _ in range(expected)] == [4 // expected] * expected
     assert role.device == "cuda:0"
 
 

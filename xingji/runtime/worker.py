@@ -244,7 +244,9 @@ class Worker:
         # Out here, the traceback no longer holds what the call had taken of the memory.
         if half:
             log.warning("batch does not fit", extra={"job": kind.__name__, "batch": len(batch), "reason": shortage})
-            self._limits[kind] = replace(self._limits[kind], jobs=half)
+            limit = self._limits[kind]
+            # Each time costs a stream its state, and a session gives it again three times only: 16, 4, 1.
+            self._limits[kind] = replace(limit, jobs=max(1, half // 2) if limit.ordered else half)
             return self._run(batch[:half]) + self._run(batch[half:])
         self._move_to_cpu(shortage)
         return self._run(batch)
