@@ -244,8 +244,11 @@ def test_jobs_must_continue_their_stream_in_whole_hops(loud: Fsmn) -> None:
         loud.detect([(state, Detect(sound(0.3), HOP, False, False, WAIT, HOP))])
 
 
-def test_agrees_with_the_stock_call(vad: Fsmn, speech: Samples) -> None:
+def test_agrees_with_the_stock_call(vad: Fsmn, speech: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
     """Same model, same hops, fixed end silence: the edges of the class's own streaming call."""
+    ours = vad._model.ComputeScores
+    monkeypatch.delattr(vad._model, "ComputeScores")
+    assert vad._model.ComputeScores != ours
     quiet = np.zeros(2 * RATE, np.int16)
     samples = np.concatenate([quiet, speech, quiet, speech[:40_000], quiet])
     samples = samples[: len(samples) // HOP * HOP]
@@ -263,9 +266,32 @@ def test_agrees_with_the_stock_call(vad: Fsmn, speech: Samples) -> None:
             max_end_silence_time=800,
         )
         stock += [(kind, ms * 16) for pair in answer[0]["value"] for kind, ms in zip("be", pair, strict=True)]
-    ours = [(e.kind[0].replace("o", "b"), e.at) for e in feed(vad, samples)]
-    assert len(ours) == 4
-    assert ours == [(kind, at) for kind, at in stock if at >= 0]
+    monkeypatch.undo()
+    edges = [(e.kind[0].replace("o", "b"), e.at) for e in feed(vad, samples)]
+    assert len(edges) == 4
+    assert edges == [(kind, at) for kind, at in stock if at >= 0]
+
+
+def test_streams_that_come_and_go_share_hops_and_stay_themselves(vad: Fsmn, speech: Samples) -> None:
+    quiet = np.zeros(RATE, np.int16)
+    recordings = [
+        np.concatenate([quiet, speech[start:], quiet, quiet])[: length // HOP * HOP + rest]
+        for start, length, rest in [(0, 99_000, 0), (20_000, 70_000, 1_000), (40_000, 80_000, 399), (0, 60_000, 3_199)]
+    ]
+    alone = [feed(vad, recording) for recording in recordings]
+    assert sum(map(len, alone)) >= 6
+    states, together = [vad.open() for _ in recordings], [list[Edge]() for _ in recordings]
+    for now in range(60):
+        items = []
+        for row, recording in enumerate(recordings):
+            at = (now - 3 * row) * HOP  # each begins 0.6 s after the one before
+            if 0 <= at <= len(recording):
+                piece = recording[at : at + HOP]
+                items.append((row, Detect(piece, at, at == 0, len(piece) < HOP, WAIT, HOP)))
+        rows = [row for row, _ in items]
+        for row, edges in zip(rows, vad.detect([(states[row], job) for row, job in items]), strict=True):
+            together[row] += edges
+    assert together == alone
 
 
 def test_real_speech_is_found(vad: Fsmn, speech: Samples) -> None:

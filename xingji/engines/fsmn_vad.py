@@ -2,9 +2,11 @@
 
 The detector walks the recording hop by hop, so its edges never depend on how many hops one job
 carries, and what a stream asks for (its end silence) stays in that stream: the stock class keeps
-it in the shared model. The state of a stream is bounded however long the recording is.
+it in the shared model. The state of a stream is bounded however long the recording is. Streams
+that stand at a hop are scored by one call of the network; the stock class takes one.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import inf
@@ -39,6 +41,21 @@ class VadState:
     edges: list[Edge] = field(default_factory=list)  # of the job in hand
 
 
+@dataclass(frozen=True, slots=True)
+class _Hop:
+    """What one stream hears next."""
+
+    state: VadState
+    end_silence: int
+    samples: Samples
+    last: bool
+
+    @property
+    def cache(self) -> dict[str, Any]:
+        assert self.state.cache is not None
+        return self.state.cache
+
+
 class Fsmn:
     """The shared model; implements ``Detector[VadState]``. Use from one thread."""
 
@@ -50,6 +67,8 @@ class Fsmn:
         options.max_single_segment_time = inf  # the session cuts long segments, at a quiet place
         options.output_frame_probs = False  # a list that is never read and grows by the frame
         self._model.encoder.register_forward_hook(_soften)
+        # The class's state machine takes its scores from here instead of calling the network itself.
+        self._model.ComputeScores = self._take_scores
 
     def describe(self) -> Description:
         return self._loaded.describe()
@@ -65,9 +84,21 @@ class Fsmn:
         state, or its samples are not whole hops although it is no flush.
         """
         with running():
-            return [self._detect(state, job) for state, job in items]
+            waiting = [(state, job, self._hops(state, job)) for state, job in items]
+            while ready := [_Hop(state, job.end_silence, *hops.pop(0)) for state, job, hops in waiting if hops]:
+                self._advance(ready)
+        answers = []
+        for state, job in items:
+            if job.flush:
+                if state.onset is not None:
+                    self._mark(state, "endpoint", state.position)  # an onset in the very last frame stays open
+                state.cache = None
+            answers.append(tuple(state.edges))
+            state.edges = []
+        return answers
 
-    def _detect(self, state: VadState, job: Detect) -> tuple[Edge, ...]:
+    def _hops(self, state: VadState, job: Detect) -> list[tuple[Samples, bool]]:
+        """The job's samples hop by hop, and whether each is the stream's last."""
         if job.first:
             self._begin(state, job.offset)
         if state.cache is None or job.offset != state.position:
@@ -75,45 +106,76 @@ class Fsmn:
         tail = len(job.samples) % job.hop
         if tail and not job.flush:
             raise EngineError("the detector was given a part of a hop")
-        for start in range(0, len(job.samples) - tail, job.hop):
-            self._hop(state, job.samples[start : start + job.hop], job.end_silence, last=False)
-        if job.flush:
-            self._hop(state, job.samples[len(job.samples) - tail :], job.end_silence, last=True)
-            if state.onset is not None:
-                self._mark(state, "endpoint", state.position)  # an onset in the very last frame stays open
-            state.cache = None
-        edges, state.edges = tuple(state.edges), []
-        return edges
+        whole = len(job.samples) - tail
+        hops = [(job.samples[start : start + job.hop], False) for start in range(0, whole, job.hop)]
+        return [*hops, (job.samples[whole:], True)] if job.flush else hops
 
     def _begin(self, state: VadState, offset: int) -> None:
         state.cache = self._model.init_cache({})
         state.origin = state.position = state.floor = offset
         state.onset, state.edges = None, []
 
-    def _hop(self, state: VadState, samples: Samples, end_silence: int, *, last: bool) -> None:
-        cache = state.cache
-        assert cache is not None
+    def _advance(self, hops: Sequence[_Hop]) -> None:
+        """One hop of every stream."""
+        sizes: dict[int, list[tuple[_Hop, torch.Tensor]]] = defaultdict(list)
+        for hop in hops:
+            cache = hop.cache
+            feats, _ = self._frontend(
+                waveform(hop.samples),
+                [len(hop.samples)],
+                cache=cache["frontend"],
+                is_final=hop.last,
+                return_waveform=True,
+            )
+            sizes[feats.shape[1] if feats.numel() else 0].append((hop, feats))
+        for size, group in sizes.items():
+            if size:
+                self._score(group)
+            for hop, feats in group:
+                self._decide(hop, feats)
+
+    def _score(self, group: Sequence[tuple[_Hop, torch.Tensor]]) -> None:
+        """Put into each stream's cache what the network says of its frames, all of one number."""
+        memories = [hop.cache["encoder"] for hop, _ in group]
+        known = [memory for memory in memories if memory]
+        together: dict[str, torch.Tensor] = {}
+        if known:
+            for layer, tensor in known[0].items():
+                empty = torch.zeros_like(tensor)
+                together[layer] = torch.cat([memory.get(layer, empty) for memory in memories])
+        feats = torch.cat([feats for _, feats in group]).to(self._loaded.device)
+        scores = self._model.encoder(feats, cache=together)
+        for row, (hop, _) in enumerate(group):
+            hop.cache["scores"] = scores[row : row + 1]
+            hop.cache["encoder"] = {layer: tensor[row : row + 1].clone() for layer, tensor in together.items()}
+
+    def _take_scores(self, feats: torch.Tensor, cache: dict[str, Any]) -> None:
+        """In place of the class's method: the same, but for where the scores come from."""
+        scores, stats = cache.pop("scores"), cache["stats"]
+        self._model.vad_opts.nn_eval_block_size = scores.shape[1]
+        stats.frm_cnt += scores.shape[1]
+        stats.scores = scores if stats.scores is None else torch.cat((stats.scores, scores), dim=1)
+
+    def _decide(self, hop: _Hop, feats: torch.Tensor) -> None:
+        state, cache = hop.state, hop.cache
         stats = cache["stats"]
         length = 0 if state.onset is None else state.position - state.onset
-        silence_ms = _patience(end_silence, length) // _MS
+        silence_ms = _patience(hop.end_silence, length) // _MS
         # Where the class itself keeps the end silence of a stream: less what its window takes to turn.
         thres = max(0, silence_ms - self._model.vad_opts.speech_to_sil_time_thres)
         stats.max_end_sil_frame_cnt_thresh = thres
-        state.position += len(samples)
-        feats, _ = self._frontend(
-            waveform(samples), [len(samples)], cache=cache["frontend"], is_final=last, return_waveform=True
-        )
+        state.position += len(hop.samples)
         spans = self._model.forward(
             feats=feats.to(self._loaded.device),
             waveform=cache["frontend"]["aligned_waveforms"],
             cache=cache,
-            is_final=last,
+            is_final=hop.last,
             is_streaming_input=True,
         )
         heard = state.origin + stats.frm_cnt * _SHIFT
         for kind, at in _boundaries(spans, state.origin):
             # Cut short by the flush: the class stops at its last frame's start, up to 25 ms early.
-            cut = last and kind == "endpoint" and at >= heard
+            cut = hop.last and kind == "endpoint" and at >= heard
             self._mark(state, kind, state.position if cut else at)
         # Closed segments stay in the class's list for ever; only the open one is needed.
         del stats.output_data_buf[: stats.output_data_buf_offset]
