@@ -23,6 +23,7 @@ from .runtime.green import bound_messages
 from .runtime.hotword_file import HotwordFile
 from .runtime.hotword_tables import HotwordTables
 from .runtime.hub import Hub, Limits
+from .runtime.metrics import Metrics
 from .runtime.models import ModelSet, download, find
 from .runtime.pool import Pool
 from .runtime.registry import Store
@@ -53,7 +54,8 @@ def create_app(settings: Settings) -> tuple[Flask, SocketIO]:
     )
     bound_messages(socketio.server.eio, settings.max_frame_bytes)
     Payload.max_decode_packets = POLLED_PACKETS
-    app.extensions["xingji"] = _services(settings, socketio, init_models(settings))
+    metrics = Metrics()
+    app.extensions["xingji"] = _services(settings, socketio, init_models(settings, metrics), metrics)
     sockets.register(socketio)
     threading.Thread(target=announce, args=(app, settings), daemon=True).start()
     return app, socketio
@@ -70,19 +72,19 @@ def create_rest(settings: Settings) -> Flask:
     return app
 
 
-def init_models(settings: Settings) -> tuple[ModelSet, Pool]:
+def init_models(settings: Settings, metrics: Metrics | None = None) -> tuple[ModelSet, Pool]:
     """Find the model directories and start the workers that load them. Raises ModelsMissing."""
     store = Store(settings.models_cache, settings.hf_cache)
     if settings.download and settings.models in ("auto", "official"):
         download(store)
     models = find(settings.models, store)
     timeouts = settings.job_timeout_s, settings.start_timeout_s
-    pool = Pool(models.paths, settings.device, *timeouts, settings.log_level, settings.use_mps)
+    pool = Pool(models.paths, settings.device, *timeouts, settings.log_level, metrics or Metrics(), settings.use_mps)
     atexit.register(pool.close)
     return models, pool
 
 
-def _services(settings: Settings, socketio: SocketIO, loaded: tuple[ModelSet, Pool]) -> Services:
+def _services(settings: Settings, socketio: SocketIO, loaded: tuple[ModelSet, Pool], metrics: Metrics) -> Services:
     models, pool = loaded
     corrections = _corrections(settings)
     pronouncer = Pypinyin()
@@ -99,10 +101,13 @@ def _services(settings: Settings, socketio: SocketIO, loaded: tuple[ModelSet, Po
         tables,
         samples(settings.chunk_ms),
         backups,
+        metrics,
     )
     table = HotwordFile(settings.hotwords, hub.use_hotwords)
     threading.Thread(target=table.watch, name="hotwords", daemon=True).start()
-    return Services(settings, socketio, models, pool, hub, table, tables, backups, corrections, time.monotonic())
+    return Services(
+        settings, socketio, models, pool, hub, table, tables, backups, corrections, metrics, time.monotonic()
+    )
 
 
 def _corrections(settings: Settings) -> Corrections | None:

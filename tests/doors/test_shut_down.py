@@ -22,7 +22,7 @@ class World:
         hub, pool = SimpleNamespace(active=1, drain=self.drain), SimpleNamespace(close=self.close)
         gate = Gate[Any](hub, SimpleNamespace(), outbox, lambda: None)  # type: ignore[arg-type]
         parts: dict[str, Any] = dict.fromkeys(
-            ("settings", "socketio", "models", "hotwords", "tables", "backups", "corrections")
+            ("settings", "socketio", "models", "hotwords", "tables", "backups", "corrections", "metrics")
         )
         self.services = Services(**parts, pool=pool, hub=hub, started=0.0, gates={"sid": gate})  # type: ignore[arg-type]
 

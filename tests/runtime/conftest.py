@@ -12,6 +12,7 @@ from xingji.runtime.backup import Backups
 from xingji.runtime.driver import Clocks
 from xingji.runtime.hotword_tables import HotwordTables
 from xingji.runtime.hub import Hub, Limits
+from xingji.runtime.metrics import Metrics
 
 MakeHub = Callable[..., Hub]
 
@@ -44,7 +45,7 @@ def make_hub(engines: Engines, tables: HotwordTables) -> Iterator[MakeHub]:
         pool: Any = engines
         model = "Qwen3-8B" if llm else None
         parts = pool, corrections, model, Unpronounceable()
-        hub = Hub(*parts, clocks or Clocks(), limits or Limits(), tables, chunk, Backups(backup, 24.0))
+        hub = Hub(*parts, clocks or Clocks(), limits or Limits(), tables, chunk, Backups(backup, 24.0), Metrics())
         hubs.append(hub)
         return hub
 

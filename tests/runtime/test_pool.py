@@ -38,6 +38,7 @@ from xingji.core.types import Hypothesis, Samples, Stage
 from xingji.runtime import ipc
 from xingji.runtime import pool as pool_module
 from xingji.runtime.driver import Driver
+from xingji.runtime.metrics import Metrics
 from xingji.runtime.pool import HOPELESS, TRIES, Link, Pool
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -107,7 +108,7 @@ def make_link(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make
 
     def make(job_timeout_s: float = 60.0, device: str = "cpu", start_limit_s: float = START_S) -> Link:
         setup = {"models": {"folder": str(workplace)}, "device": device, "mps": False, "log_level": "CRITICAL"}
-        link = Link("segment", setup, job_timeout_s, start_limit_s)
+        link = Link("segment", setup, job_timeout_s, start_limit_s, Metrics())
         links.append(link)
         return link
 
@@ -151,9 +152,8 @@ def test_jobs_are_answered(link: Link) -> None:
     asked("transcribe", transcribe())
     read = Hypothesis(str(pid))
     assert asked.answers(3) == {"detect": (), "decode": read, "transcribe": read}
-    assert (link.state, link.restarts, link.waiting, link.answered) == ("ready", 0, 0, 3)
+    assert (link.state, link.restarts, link.waiting, link.queue_age_s) == ("ready", 0, 0, 0.0)
     assert (link.models, link.degraded) == ({"played": {"device": "cpu"}}, None)
-    assert link.busy_s >= 0.0
 
 
 def test_more_than_the_socket_holds_in_both_directions(link: Link) -> None:
@@ -398,7 +398,8 @@ def test_close_ends_the_process_and_refuses_jobs(link: Link) -> None:
 
 
 def test_the_pool_sends_each_kind_to_its_worker(workplace: Path) -> None:
-    pool = Pool({"folder": workplace}, "cpu", 60.0, START_S, "CRITICAL")
+    metrics = Metrics()
+    pool = Pool({"folder": workplace}, "cpu", 60.0, START_S, "CRITICAL", metrics)
     try:
         assert pool.wait(PATIENCE_S)
         assert pool.ready
@@ -409,7 +410,11 @@ def test_the_pool_sends_each_kind_to_its_worker(workplace: Path) -> None:
         pool.release(1)
         stream, segment = (Hypothesis(str(pool.links[role].pid)) for role in ("stream", "segment"))
         assert asked.answers(3) == {"detect": (), "decode": stream, "transcribe": segment}
-        assert (pool.links["stream"].answered, pool.links["segment"].answered) == (2, 1)
+        text = metrics.text().decode()
+        for job in ("detect", "decode", "transcribe"):
+            assert f'xingji_batch_jobs_count{{job="{job}"}} 1.0' in text
+        assert "xingji_stream_worker_ready 1.0" in text and "xingji_segment_worker_restarts 0.0" in text
+        assert "xingji_stream_worker_process_resident_memory_bytes" in text or sys.platform != "linux"
     finally:
         pool.close()
     assert all(gone(link.pid) for link in pool.links.values())
@@ -423,7 +428,7 @@ PARTS = ("vad", "paraformer", "punc", "sensevoice")
 
 @pytest.fixture(scope="module")
 def pool(models: Path) -> Iterator[Pool]:
-    pool = Pool({part: models / part for part in PARTS}, "cpu", 60.0, START_S, "WARNING")
+    pool = Pool({part: models / part for part in PARTS}, "cpu", 60.0, START_S, "WARNING", Metrics())
     assert pool.wait(START_S)
     yield pool
     pool.close()
@@ -523,7 +528,7 @@ def test_a_device_that_becomes_full_changes_no_result(
     sound, expected = undisturbed
     start_instead("cramped_worker.py", tmp_path, monkeypatch)
     monkeypatch.setenv("XINGJI_TEST_ROOM", str(room))
-    pool = Pool({part: models / part for part in PARTS}, "cuda", 60.0, START_S, "WARNING")
+    pool = Pool({part: models / part for part in PARTS}, "cuda", 60.0, START_S, "WARNING", Metrics())
     try:
         assert pool.wait(START_S)
         ended: Queue[tuple[Completed, Listener]] = Queue()

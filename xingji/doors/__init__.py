@@ -14,6 +14,7 @@ from ..runtime.gate import Gate
 from ..runtime.hotword_file import HotwordFile
 from ..runtime.hotword_tables import HotwordTables
 from ..runtime.hub import Hub
+from ..runtime.metrics import Metrics
 from ..runtime.models import ModelSet
 from ..runtime.pool import Pool
 from ..settings import Settings
@@ -36,6 +37,7 @@ class Services:
     tables: HotwordTables
     backups: Backups
     corrections: Corrections | None
+    metrics: Metrics
     started: float  # time.monotonic()
     gates: dict[str, Gate[Any]] = field(default_factory=dict)  # by Socket.IO sid
 

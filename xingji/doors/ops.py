@@ -6,6 +6,7 @@ from typing import Any
 from flask import Blueprint, Response, current_app, jsonify
 
 from .. import __version__
+from ..runtime.metrics import CONTENT_TYPE
 from . import services
 
 pages = Blueprint("ops", __name__)
@@ -57,6 +58,11 @@ def health() -> Response:
             "minipack": here.models.minipack,
         }
     )
+
+
+@pages.get("/metrics")
+def metrics() -> Response:
+    return Response(services().metrics.text(), content_type=CONTENT_TYPE)
 
 
 @pages.get("/api/ready")

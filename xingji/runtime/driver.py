@@ -20,6 +20,7 @@ from ..core.messages import Audio, Command, Effect, Event, Hurry, Job, Result, S
 from ..core.session import Session
 from ..core.types import SAMPLE_RATE, Samples
 from .backup import Backup
+from .metrics import Stopwatch
 
 log = logging.getLogger(__name__)
 
@@ -93,10 +94,11 @@ class Driver(Generic[F]):
         source: Source[F],
         tell: Callable[[Told, Moment], None],
         clocks: Clocks = Clocks(),
+        stopwatch: Stopwatch | None = None,
     ) -> None:
         self.stream = stream
         self._session, self._engines, self._source = session, engines, source
-        self._tell, self._clocks = tell, clocks
+        self._tell, self._clocks, self._stopwatch = tell, clocks, stopwatch
         self._inbox: Queue[Command | tuple[Job, Result] | None] = Queue()
         # Also keeps the order: what is read is in line before anything else is read, and nothing enters after Stop.
         self._room = threading.Condition()
@@ -155,6 +157,8 @@ class Driver(Generic[F]):
             self._queued += len(samples)
             self.accepted += len(samples)
             self._heard_at = time.monotonic()
+            if self._stopwatch is not None:
+                self._stopwatch.arrived(self.accepted)
             self._inbox.put(Audio(samples))
 
     def cancel(self) -> None:
@@ -204,6 +208,8 @@ class Driver(Generic[F]):
             case None:
                 return
             case (job, result):
+                if self._stopwatch is not None:
+                    self._stopwatch.answered(job)
                 effects = self._session.resolve(job, result)
             case command:
                 self._back_up(command)
@@ -237,6 +243,8 @@ class Driver(Generic[F]):
             if isinstance(effect, Job):
                 self._start(effect)
             elif not self.cancelled:
+                if self._stopwatch is not None:
+                    self._stopwatch.told(effect)
                 self._tell(effect, self._moment())
 
     def _start(self, job: Job) -> None:

@@ -21,9 +21,10 @@ from ..core.types import Hotword
 from ..wire import Wishes
 from .backup import Backups
 from .correcting import Corrections
-from .driver import Clocks, Driver, Moment, Source, Told
+from .driver import Clocks, Driver, Moment, Source, Stopped, Told
 from .green import offload
 from .hotword_tables import HotwordTables
+from .metrics import Metrics, Stopwatch
 from .pool import Pool
 
 log = logging.getLogger(__name__)
@@ -65,11 +66,12 @@ class Hub:
         tables: HotwordTables,
         chunk: int,
         backups: Backups,
+        metrics: Metrics,
     ) -> None:
         """``chunk``: samples of the streaming recogniser's step."""
         self._pool, self._corrections, self._pronouncer = pool, corrections, pronouncer
         self._clocks, self._limits, self._tables, self._chunk = clocks, limits, tables, chunk
-        self._backups = backups
+        self._backups, self._metrics = backups, metrics
         self.llm_model = llm_model
         self._streams = itertools.count()
         self._lock = threading.Lock()
@@ -77,6 +79,7 @@ class Hub:
         self._results: dict[str, tuple[float, Kept | None]] = {}
         self._hotwords = HotwordIndex((), pronouncer)
         self._closing = False
+        metrics.watch_recordings(lambda: self.active, lambda: self.capacity)
 
     # -- recordings -------------------------------------------------------------------
 
@@ -101,10 +104,19 @@ class Hub:
                 raise XingjiError("busy", detail={"retry_after_ms": 5000})
             stream = next(self._streams)
             session = Session(self._profile(wishes, named), self._pronouncer)
-            driver = Driver(stream, session, self, source, tell, self._clocks)
+            stopwatch = Stopwatch(self._metrics) if wishes.stream else None
+            driver = Driver(stream, session, self, source, self._counted(tell), self._clocks, stopwatch)
             self._live[stream] = _Live(driver, wishes, named)
         threading.Thread(target=self._run, args=(stream, driver), name=f"recording-{stream}", daemon=True).start()
         return driver
+
+    def _counted(self, tell: Callable[[Told, Moment], None]) -> Callable[[Told, Moment], None]:
+        def counted(told: Told, moment: Moment) -> None:
+            if isinstance(told, Stopped):
+                self._metrics.stopped(told.reason)
+            tell(told, moment)
+
+        return counted
 
     def back_up(self, driver: Driver[Any], recording_id: str) -> None:
         """Keep what the recording takes, where that is wanted; to be called before it takes anything."""
@@ -131,6 +143,7 @@ class Hub:
     # -- engines ------------------------------------------------------------------------
 
     def submit(self, stream: int, job: Job, done: Callable[[Result], None]) -> None:
+        done = self._metrics.asked(job, done)
         if isinstance(job, Correct):
             assert self._corrections is not None  # profiles ask for corrections only where there are any
             self._corrections.submit(job, done)

@@ -26,6 +26,7 @@ from typing import Any
 
 from ..core.messages import Decode, Detect, Forgotten, Job, Lost, Result, Transcribe
 from . import ipc
+from .metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -48,16 +49,17 @@ class _Pending:
 class Link:
     """One worker process, its socket and the jobs it owes."""
 
-    def __init__(self, role: str, setup: Mapping[str, Any], job_timeout_s: float, start_limit_s: float) -> None:
+    def __init__(
+        self, role: str, setup: Mapping[str, Any], job_timeout_s: float, start_limit_s: float, metrics: Metrics
+    ) -> None:
         self.role = role
         self.state = "starting"  # starting → ready → (lost → starting); ready → starting where the models move
         self.models: dict[str, Any] = {}
         self.degraded: str | None = None  # why the models run on the CPU though another device was asked for
         self.restarts = -1
-        self.busy_s = 0.0
-        self.answered = 0
         self._setup = dict(setup)
         self._job_timeout_s, self._start_limit_s = job_timeout_s, start_limit_s
+        self._metrics = metrics
         self._lock = threading.Lock()
         self._pending: dict[int, _Pending] = {}
         self._outgoing: Queue[dict[str, Any]] = Queue()
@@ -100,6 +102,13 @@ class Link:
     @property
     def waiting(self) -> int:
         return len(self._pending)
+
+    @property
+    def queue_age_s(self) -> float:
+        """How long the oldest job that is owed has waited."""
+        with self._lock:
+            oldest = min((pending.since for pending in self._pending.values()), default=math.inf)
+        return max(0.0, time.monotonic() - oldest)
 
     @property
     def pid(self) -> int | None:
@@ -175,8 +184,8 @@ class Link:
         while (message := ipc.receive(connection)) is not None:
             self._alive_at = time.monotonic()
             match message:
-                case {"id": id, "result": result, "seconds": seconds}:
-                    self._answered(id, ipc.unpack(result), seconds)
+                case {"id": id, "result": result, "seconds": seconds, "batch": batch}:
+                    self._answered(id, ipc.unpack(result), seconds, batch)
                 case {"ready": _}:
                     self._is_ready(message)
                 case {"degraded": reason}:
@@ -187,12 +196,11 @@ class Link:
         self._outgoing.put({})  # wakes the sender, which finds the connection closed
         sender.join()
 
-    def _answered(self, id: int, result: Result, seconds: float) -> None:
+    def _answered(self, id: int, result: Result, seconds: float, batch: int) -> None:
         with self._lock:
             pending = self._pending.pop(id, None)
-            self.busy_s += seconds
-            self.answered += 1
         if pending is not None:
+            self._metrics.ran(pending.job, seconds, batch)
             pending.done(result)
 
     def _send(self, connection: socket.socket) -> None:
@@ -255,12 +263,15 @@ class Pool:
         job_timeout_s: float,
         start_timeout_s: float,
         log_level: str,
+        metrics: Metrics,
         mps: bool = True,
     ) -> None:
         folders = {name: str(path) for name, path in models.items()}
         setup = {"models": folders, "device": device, "mps": mps, "log_level": log_level}
         limits = job_timeout_s, SLOW_STARTS * start_timeout_s
-        self.links = {role: Link(role, setup, *limits) for role in ("stream", "segment")}
+        self.links = {role: Link(role, setup, *limits, metrics) for role in ("stream", "segment")}
+        for role, link in self.links.items():
+            metrics.watch_worker(role, link)
 
     def submit(self, stream: int, job: Job, done: Callable[[Result], None]) -> None:
         self.links[ROLE_OF[type(job)]].submit(stream, job, done)

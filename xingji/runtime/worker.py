@@ -225,7 +225,8 @@ class Worker:
         results = self._run(batch)
         took = time.perf_counter() - begun
         for request, result in zip(batch, results, strict=True):
-            ipc.send(self._connection, {"id": request.id, "result": ipc.pack(result), "seconds": took / len(batch)})
+            answer = {"id": request.id, "result": ipc.pack(result), "seconds": took / len(batch), "batch": len(batch)}
+            ipc.send(self._connection, answer)
 
     def _run(self, batch: list[Request]) -> list[Result]:
         """One result for each. What the device has no room for is tried again in halves, then on the CPU.

@@ -1,0 +1,180 @@
+"""What an operator sees at ``/metrics``, in Prometheus' text format. Numbers only: no text, no audio, no ids.
+
+``Metrics`` holds the instruments of one gateway; ``Stopwatch`` measures how long one live recording
+makes people wait. Both are told what happens and decide nothing.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from ..core.messages import (
+    Decode,
+    Event,
+    Forgotten,
+    Job,
+    Lost,
+    Result,
+    SentenceDropped,
+    SentenceRevised,
+    SentenceSettled,
+    SpeechEnded,
+    SpeechStarted,
+)
+from ..core.types import SAMPLE_RATE, Stage
+from .batch import length
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+_WAITS_S = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
+_ROWS = (1, 2, 3, 4, 6, 8, 12, 16)
+
+
+class Worker(Protocol):
+    """What is asked of a link to a worker process."""
+
+    @property
+    def pid(self) -> int | None: ...
+    @property
+    def waiting(self) -> int: ...
+    @property
+    def queue_age_s(self) -> float: ...
+
+    restarts: int
+    state: str
+
+
+class Metrics:
+    def __init__(self) -> None:
+        self._registry = registry = CollectorRegistry()
+        PlatformCollector(registry=registry)
+        ProcessCollector(namespace="xingji_gateway", registry=registry)
+        self._answered = Counter("xingji_jobs", "Jobs answered by an engine", ["job", "outcome"], registry=registry)
+        self._took = Histogram(
+            "xingji_job_seconds", "From asking an engine to its answer", ["job"], buckets=_WAITS_S, registry=registry
+        )
+        self._ran = Counter("xingji_engine_busy_seconds", "Time spent in a model", ["job"], registry=registry)
+        self._audio = Counter("xingji_engine_audio_seconds", "Audio given to a model", ["job"], registry=registry)
+        self._batch = Histogram(
+            "xingji_batch_jobs", "Jobs that went to a model together", ["job"], buckets=_ROWS, registry=registry
+        )
+        self._stopped = Counter("xingji_recordings", "Recordings that stopped", ["reason"], registry=registry)
+        waits = {
+            "partial_lag": "From the arrival of the audio that a partial text needs to that text",
+            "first_text": "From the arrival of a sentence's first sample (at the detector's onset) to its first text",
+            "second_pass": "From the detector's decision that a sentence has ended to its second-pass text",
+            "settled": "From the detector's decision that a sentence has ended to its last text",
+        }
+        self.waits = {
+            name: Histogram(f"xingji_{name}_seconds", meaning, buckets=_WAITS_S, registry=registry)
+            for name, meaning in waits.items()
+        }
+
+    def watch_recordings(self, active: Callable[[], float], capacity: Callable[[], float]) -> None:
+        self._gauge("xingji_recordings_active", "Recordings in progress", active)
+        self._gauge("xingji_recordings_capacity", "Most recordings at a time", capacity)
+
+    def watch_worker(self, role: str, worker: Worker) -> None:
+        """Its queue and its process, under names that hold ``role``."""
+        name = f"xingji_{role}_worker"
+        self._gauge(f"{name}_ready", "1 while it answers", lambda: float(worker.state == "ready"))
+        self._gauge(f"{name}_restarts", "Times it was started again", lambda: max(0, worker.restarts))
+        self._gauge(f"{name}_jobs_waiting", "Jobs it owes", lambda: worker.waiting)
+        self._gauge(f"{name}_queue_age_seconds", "Age of the oldest job it owes", lambda: worker.queue_age_s)
+        ProcessCollector(namespace=name, pid=lambda: worker.pid or -1, registry=self._registry)
+
+    def asked(self, job: Job, done: Callable[[Result], None]) -> Callable[[Result], None]:
+        """``done``, and the answer is counted."""
+        kind, begun = _kind(job), time.monotonic()
+
+        def counted(result: Result) -> None:
+            outcome = {Lost: "lost", Forgotten: "forgotten"}.get(type(result), "answered")
+            self._answered.labels(kind, outcome).inc()
+            self._took.labels(kind).observe(time.monotonic() - begun)
+            done(result)
+
+        return counted
+
+    def ran(self, job: Job, seconds: float, batch: int) -> None:
+        """One job of a ``batch``; ``seconds`` is its share of the model's time."""
+        kind = _kind(job)
+        self._ran.labels(kind).inc(seconds)
+        self._audio.labels(kind).inc(length(job) / SAMPLE_RATE)
+        self._batch.labels(kind).observe(batch)
+
+    def stopped(self, reason: str) -> None:
+        self._stopped.labels(reason).inc()
+
+    def text(self) -> bytes:
+        return generate_latest(self._registry)
+
+    def _gauge(self, name: str, meaning: str, value: Callable[[], float]) -> None:
+        Gauge(name, meaning, registry=self._registry).set_function(value)
+
+
+class Stopwatch:
+    """How long one live recording makes people wait. Called from the driver's thread, ``arrived`` from the client's."""
+
+    REMEMBERED = 2048  # frames: over 30 s of 20 ms frames, and a sentence's first sample is never older than that
+
+    def __init__(self, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
+        self._waits, self._clock = metrics.waits, clock
+        self._arrivals: deque[tuple[int, float]] = deque(maxlen=self.REMEMBERED)
+        self._begun: dict[int, int] = {}  # sentence → its first sample
+        self._silent: set[int] = set()  # sentences without any text yet
+        self._ended: dict[int, float] = {}  # sentence → when its end was decided
+        self._awaiting: set[int] = set()  # sentences whose second pass is awaited
+
+    def arrived(self, total: int) -> None:
+        """``total`` samples have come so far."""
+        self._arrivals.append((total, self._clock()))
+
+    def answered(self, job: Job) -> None:
+        """A job's result has come, and what follows from it is about to be told."""
+        if isinstance(job, Decode) and not job.last and job.segment in self._begun:
+            self._since_arrival("partial_lag", self._begun[job.segment] + job.offset + len(job.samples))
+
+    def told(self, event: Event) -> None:
+        match event:
+            case SpeechStarted(sentence, at):
+                self._begun[sentence] = at
+                self._silent.add(sentence)
+            case SpeechEnded(sentence, _):
+                self._ended[sentence] = self._clock()
+                self._awaiting.add(sentence)
+            case SentenceRevised(sentence):
+                if sentence.text and sentence.id in self._silent:
+                    self._silent.discard(sentence.id)
+                    self._since_arrival("first_text", self._begun[sentence.id] + 1)
+                if sentence.stage == Stage.SECOND_PASS and sentence.id in self._awaiting:
+                    self._awaiting.discard(sentence.id)
+                    self._waits["second_pass"].observe(self._clock() - self._ended[sentence.id])
+            case SentenceSettled(sentence):
+                if sentence.id in self._ended:
+                    self._waits["settled"].observe(self._clock() - self._ended[sentence.id])
+                self._forget(sentence.id)
+            case SentenceDropped(sentence, _):
+                self._forget(sentence)
+            case _:
+                pass
+
+    def _since_arrival(self, name: str, count: int) -> None:
+        """Observe the time since the first ``count`` samples were there."""
+        for total, when in list(self._arrivals):
+            if total >= count:
+                self._waits[name].observe(self._clock() - when)
+                return
+
+    def _forget(self, sentence: int) -> None:
+        self._begun.pop(sentence, None)
+        self._ended.pop(sentence, None)
+        self._silent.discard(sentence)
+        self._awaiting.discard(sentence)
+
+
+def _kind(job: Any) -> str:
+    return type(job).__name__.lower()
