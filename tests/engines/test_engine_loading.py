@@ -60,6 +60,43 @@ def test_loads_without_noise(models: Path, name: str, capfd: pytest.CaptureFixtu
     assert loaded.describe().size == (models / name / "model.pt").stat().st_size
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_the_weights_are_those_that_funasr_would_load(models: Path, name: str) -> None:
+    from funasr import AutoModel
+
+    stock = AutoModel(model=str(models / name), device="cpu", disable_update=True).model.state_dict()
+    ours = load(models / name, "cpu", KINDS[name]).model.state_dict()
+    assert ours.keys() == stock.keys()
+    assert all(torch.equal(ours[key], stock[key]) and ours[key].dtype == stock[key].dtype for key in stock)
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="no /proc: what is mapped cannot be read")
+def test_full_precision_weights_stay_in_their_file(copied: Callable[[str], Path]) -> None:
+    path = copied("sensevoice")
+    rewrite(path, lambda weights: weights.update({key: tensor.float() for key, tensor in weights.items()}))
+    loaded = load(path, "cpu", "SenseVoiceSmall")
+    mapped = [line.split()[0] for line in Path("/proc/self/maps").read_text().splitlines() if str(path) in line]
+    spans = [tuple(int(end, 16) for end in span.split("-")) for span in mapped]
+    assert all(any(low <= p.data_ptr() < high for low, high in spans) for p in loaded.model.parameters())
+
+
+def test_weights_in_the_old_format_load(copied: Callable[[str], Path]) -> None:
+    path = copied("vad")
+    weights = torch.load(path / "model.pt")
+    torch.save({"state_dict": weights}, path / "model.pt", _use_new_zipfile_serialization=False)
+    assert load(path, "cpu", "FsmnVADStreaming").describe().parameters > 1000
+
+
+def test_a_tensor_outside_the_encoder_may_be_missing_and_is_told(
+    copied: Callable[[str], Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = copied("punc")
+    rewrite(path, lambda weights: weights.__delitem__("decoder.bias"))
+    loaded = load(path, "cpu", "CTTransformerStreaming")
+    assert not any(parameter.is_meta for parameter in loaded.model.parameters())
+    assert [record.message for record in caplog.records] == ["weights incomplete"]
+
+
 def test_funasr_does_not_write_into_the_log(models: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         load(models / "vad", "cpu", KINDS["vad"])

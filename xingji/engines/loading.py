@@ -3,7 +3,8 @@
 ``load`` fails with one sentence when a file is missing, the directory holds another kind of
 model, or the weights do not fit: the stock loader would download, print a line and go on with
 random numbers. Nothing that funasr prints reaches stdout, and it does not touch the logging
-set-up of the process.
+set-up of the process. The weights stay in the file, mapped into memory, where processes share
+them; the stock loader holds three copies while it works.
 """
 
 import io
@@ -77,17 +78,8 @@ def load(path: Path, device: str, kind: str) -> Loaded:
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise EngineError(f"{path.name}: no CUDA device")  # funasr would run on the CPU without a word
     with _quiet() as printed:
-        from funasr import AutoModel
-
         try:
-            auto = AutoModel(
-                model=str(path),
-                device=device,
-                ncpu=1,
-                disable_update=True,
-                disable_pbar=True,
-                ignore_init_mismatch=False,
-            )
+            auto = _build(path, device, kind)
         except _BROKEN as error:
             if out_of_memory(device, error):
                 raise  # not the directory's fault
@@ -100,6 +92,60 @@ def load(path: Path, device: str, kind: str) -> Loaded:
         frontend.dither = 0.0  # the default adds noise: the same audio would give other text
     torch.set_num_threads(1)
     return Loaded(model, frontend, auto.kwargs["tokenizer"], device, weights.stat().st_size)
+
+
+def _build(path: Path, device: str, kind: str) -> Any:
+    """funasr's AutoModel of the directory."""
+    from funasr import AutoModel
+
+    options = {"disable_update": True, "disable_pbar": True, "ignore_init_mismatch": False}
+    try:
+        with _mapped(kind):
+            return AutoModel(model=str(path), device=device, ncpu=1, **options)
+    except _NotWhole:
+        # Tensors that the file lacks need the values that the class begins with; the caller judges which may.
+        return AutoModel(model=str(path), device=device, ncpu=1, **options)
+
+
+class _NotWhole(Exception):
+    """The file does not hold every tensor of the model."""
+
+
+@contextmanager
+def _mapped(kind: str) -> Iterator[None]:
+    """Have AutoModel build the class without memory and take the tensors from the file as they lie there."""
+    from funasr.auto import auto_model
+    from funasr.register import tables
+
+    stock_class, stock_loader = tables.model_classes[kind], auto_model.load_pretrained_model
+
+    def bare(**config: Any) -> Any:
+        with torch.device("meta"):
+            return stock_class(**config)
+
+    def assign(path: str, model: Any, **_: Any) -> None:
+        try:
+            state = torch.load(path, map_location="cpu", mmap=True)
+        except RuntimeError:  # written in the old format, which cannot be mapped
+            state = torch.load(path, map_location="cpu")
+        for envelope in ("state_dict", "model_state_dict", "model"):
+            state = state.get(envelope, state)
+        tensors = {}
+        for name, tensor in model.state_dict().items():
+            found = state.get(name, state.get(f"module.{name}"))
+            if found is None:
+                raise _NotWhole
+            tensors[name] = found.to(tensor.dtype)  # the tensor itself where that is its type
+        model.load_state_dict(tensors, assign=True)
+        # What a class keeps beside its state would still be without memory.
+        if any(isinstance(x, torch.Tensor) and x.is_meta for part in model.modules() for x in vars(part).values()):
+            raise _NotWhole
+
+    tables.model_classes[kind], auto_model.load_pretrained_model = bare, assign
+    try:
+        yield
+    finally:
+        tables.model_classes[kind], auto_model.load_pretrained_model = stock_class, stock_loader
 
 
 @contextmanager
