@@ -60,6 +60,7 @@ class Engines:
     ready: bool = True
     heard: list[Samples] = field(default_factory=list)  # every sample given to the detector, in order
     released: list[int] = field(default_factory=list)
+    patient: set[bool] = field(default_factory=set)  # what jobs have said of themselves
     waiting: "Queue[Asked]" = field(default_factory=Queue)
     _speaking: set[int] = field(default_factory=set)
     _texts: dict[int, str] = field(default_factory=dict)
@@ -70,7 +71,8 @@ class Engines:
     def release(self, stream: int) -> None:
         self.released.append(stream)
 
-    def submit(self, stream: int, job: Job, done: Callable[[Result], None]) -> None:
+    def submit(self, stream: int, job: Job, done: Callable[[Result], None], patient: bool = False) -> None:
+        self.patient.add(patient)
         if type(job) in self.held:
             self.waiting.put((stream, job, done))
         else:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xingji.core.messages import Decode, Detect, Job, Transcribe
-from xingji.runtime.batch import Limit, Request, length, take
+from xingji.runtime.batch import GIVES_WAY, Limit, Request, length, take
 
 NOTHING = np.zeros(0, np.int16)
 JOBS: dict[str, Job] = {
@@ -101,3 +101,34 @@ def test_no_segment_starves_and_no_batch_is_too_large(lengths: list[int], jobs: 
         assert len(batch) == 1 or len(batch) * max(length(request.job) for request in batch) <= samples
         taken += [request.id for request in batch]
     assert sorted(taken) == [*range(len(lengths))]
+
+
+def detections(*patient: bool, first: int = 0) -> list[Request]:
+    """One job for each, all of different streams."""
+    return [Request(first + n, first + n, JOBS["detect"], waits) for n, waits in enumerate(patient)]
+
+
+def test_files_give_way_to_people_and_go_in_batches_of_their_own() -> None:
+    waiting = detections(True, False, True, False, True, True)
+    batches = []
+    while batch := take(waiting, LIMITS):
+        batches.append([request.id for request in batch])
+    assert batches == [[1, 3], [0, 2, 4], [5]]
+
+
+def test_files_do_not_give_way_for_ever() -> None:
+    waiting, turns = detections(True), []
+    for turn in range(100):
+        waiting += detections(False, first=turn + 1)
+        turns += [request.id for request in take(waiting, LIMITS)]
+    assert turns.index(0) == GIVES_WAY
+    assert sorted(turns + [request.id for request in waiting]) == [*range(101)]
+
+
+def test_what_was_under_way_when_a_worker_died_goes_alone() -> None:
+    waiting = [Request(n, 7, JOBS["transcribe"], alone=n in (0, 2)) for n in range(5)]
+    limits = {Transcribe: Limit(jobs=4, ordered=False)}
+    batches = []
+    while batch := take(waiting, limits):
+        batches.append([request.id for request in batch])
+    assert batches == [[0], [1, 3, 4], [2]]

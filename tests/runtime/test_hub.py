@@ -315,3 +315,12 @@ def test_drain_gives_up_in_time(make_hub: MakeHub, engines: Engines) -> None:
     hub.drain(0.0)
     assert driver.stopped
     assert not driver.finished.is_set()
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_file_gives_way_to_people_who_wait(make_hub: MakeHub, engines: Engines, live: bool) -> None:
+    driver = make_hub().open(Wishes(stream=live), Source(), Listener())
+    driver.feed(speech(1.0))
+    driver.stop("client")
+    assert driver.finished.wait(PATIENCE_S)
+    assert engines.patient == {not live}

@@ -77,11 +77,13 @@ class Gateway:
         self.end = end
         self.loop = Worker(end, role)
         self.worker = in_thread(self.loop.run)
+        self.begun: list[list[int]] = []
         self._ids = 0
 
     def ask(self, stream: int, job: Job) -> None:
         self._ids += 1
-        ipc.send(self.connection, {"id": self._ids, "stream": stream, "job": ipc.pack(job)})
+        how = {"patient": False, "alone": False}
+        ipc.send(self.connection, {"id": self._ids, "stream": stream, "job": ipc.pack(job), **how})
 
     def release(self, stream: int) -> None:
         ipc.send(self.connection, {"release": stream})
@@ -97,7 +99,9 @@ class Gateway:
             assert time.monotonic() < deadline
 
     def said(self) -> dict[str, Any]:
-        message = ipc.receive(self.connection)
+        """The next message; those that only say what is begun are kept in ``begun``."""
+        while (message := ipc.receive(self.connection)) is not None and "begun" in message:
+            self.begun.append(message["begun"])
         assert message is not None
         return message
 
@@ -133,6 +137,7 @@ def test_what_has_come_meanwhile_goes_together(gateway: Gateway, role: PlayedRol
         gateway.ask(stream, detect())
     role.goes_on.release()
     assert gateway.answer() == (1, ())
+    assert gateway.begun == [[1]], "it says what it begins before it begins"
     seen: list[int] = []
     while len(seen) < 4:
         seen += role.batches.get(timeout=PATIENCE_S)
@@ -141,7 +146,23 @@ def test_what_has_come_meanwhile_goes_together(gateway: Gateway, role: PlayedRol
     assert sorted(gateway.answer()[0] for _ in range(4)) == [2, 3, 4, 5]
 
 
-def test_an_engine_that_fails_loses_its_batch_and_the_worker_lives(
+def test_of_a_batch_that_fails_only_the_culprit_is_lost_and_its_company_goes_alone_for_once(
+    gateway: Gateway, role: PlayedRole, caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway.pile_up(role, 1, 13, 2)
+    role.goes_on.release(1 + 1 + 3)
+    lost = Lost("engine_failed")
+    assert [gateway.answer() for _ in range(4)] == [(1, ()), (2, ()), (3, lost), (4, ())]
+    assert [role.batches.get_nowait() for _ in range(4)] == [[1, 13, 2], [1], [13], [2]]
+    for expected in ([[1], [2], [3]], [[1, 2, 3]]):  # who has been answered alone is trusted again
+        gateway.pile_up(role, 1, 2, 3)
+        role.goes_on.release(1 + len(expected))
+        assert all(gateway.answer()[1] == () for _ in range(4))
+        assert [role.batches.get_nowait() for _ in expected] == expected
+    assert [record.message for record in caplog.records] == ["inference failed"] * 2
+
+
+def test_an_engine_that_fails_loses_that_job_and_the_worker_lives(
     gateway: Gateway, role: PlayedRole, caplog: pytest.LogCaptureFixture
 ) -> None:
     role.goes_on.release(2)

@@ -1,8 +1,9 @@
 """Which waiting jobs go to a model together. Pure: no clock, no thread, no model.
 
 The oldest job goes first and takes others of its kind along, as far as the kind's ``Limit`` allows.
-Nothing is waited for: what comes while a batch runs is the next batch, so that batches grow with the
-load and a lone stream never waits for company.
+Files are patient: their jobs give way to those of people who wait, but not for ever, and go in batches
+of their own. Nothing is waited for: what comes while a batch runs is the next batch, so that batches
+grow with the load and a lone stream never waits for company.
 """
 
 from collections.abc import Mapping
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.messages import Job
+
+GIVES_WAY = 64  # jobs that came later and may overtake a patient one
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +26,22 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One job on its way through a worker."""
+    """One job on its way through a worker. Ids rise."""
 
     id: int
     stream: int
     job: Job
+    patient: bool = False  # of a file: nobody waits for each single answer
+    alone: bool = False  # was under way when a worker died: it must not take others with it once more
 
 
 def take(waiting: list[Request], limits: Mapping[type[Any], Limit]) -> list[Request]:
-    """Remove the next batch from ``waiting``; all of one kind, in order of arrival. Empty where nothing waits."""
+    """Remove the next batch from ``waiting``; all of one kind and patience, in order of arrival. Empty where
+    nothing waits."""
     if not waiting:
         return []
-    kind = type(waiting[0].job)
+    leader = _leader(waiting)
+    kind = type(leader.job)
     limit = limits.get(kind, Limit())
     batch: list[Request] = []
     streams: set[int] = set()
@@ -42,17 +49,26 @@ def take(waiting: list[Request], limits: Mapping[type[Any], Limit]) -> list[Requ
     for request in waiting:
         if len(batch) == limit.jobs:
             break
-        if type(request.job) is not kind or (limit.ordered and request.stream in streams):
+        alike = type(request.job) is kind and request.patient == leader.patient
+        if not alike or (limit.ordered and request.stream in streams):
             continue
-        streams.add(request.stream)  # also of one that is too long: nothing of its stream may overtake it
+        streams.add(request.stream)  # also of one that cannot come along: nothing of its stream may overtake it
         padded = (len(batch) + 1) * max(longest, length(request.job))
-        if batch and limit.samples and padded > limit.samples:
+        if batch and ((limit.samples and padded > limit.samples) or request.alone):
             continue
         batch.append(request)
         longest = max(longest, length(request.job))
+        if request.alone:
+            break
     chosen = {request.id for request in batch}
     waiting[:] = [request for request in waiting if request.id not in chosen]
     return batch
+
+
+def _leader(waiting: list[Request]) -> Request:
+    oldest = waiting[0]
+    urgent = next((request for request in waiting if not request.patient), oldest)
+    return oldest if urgent.id - oldest.id > GIVES_WAY else urgent
 
 
 def length(job: Job) -> int:

@@ -148,7 +148,8 @@ class Hub:
             assert self._corrections is not None  # profiles ask for corrections only where there are any
             self._corrections.submit(job, done)
         else:
-            self._pool.submit(stream, job, done)
+            live = self._live.get(stream)
+            self._pool.submit(stream, job, done, patient=live is not None and not live.wishes.stream)
 
     def release(self, stream: int) -> None:
         self._pool.release(stream)

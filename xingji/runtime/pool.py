@@ -42,6 +42,7 @@ class _Pending:
     stream: int
     job: Job
     done: Callable[[Result], None]
+    patient: bool
     since: float
     tries: int = 0
 
@@ -62,6 +63,7 @@ class Link:
         self._metrics = metrics
         self._lock = threading.Lock()
         self._pending: dict[int, _Pending] = {}
+        self._running: set[int] = set()  # jobs that the process has begun
         self._outgoing: Queue[dict[str, Any]] = Queue()
         self._ids = 0
         self._failures = 0
@@ -78,17 +80,20 @@ class Link:
 
     # -- jobs -----------------------------------------------------------------------
 
-    def submit(self, stream: int, job: Job, done: Callable[[Result], None], tries: int = 0) -> None:
+    def submit(
+        self, stream: int, job: Job, done: Callable[[Result], None], patient: bool = False, tries: int = 0
+    ) -> None:
         with self._lock:
             hopeless = self._failures >= HOPELESS or self._closing
             if not hopeless:
                 self._ids += 1
                 id = self._ids
-                self._pending[id] = _Pending(stream, job, done, time.monotonic(), tries)
+                self._pending[id] = _Pending(stream, job, done, patient, time.monotonic(), tries)
         if hopeless:
             done(Lost("unavailable"))
         else:
-            self._outgoing.put({"id": id, "stream": stream, "job": ipc.pack(job)})
+            how = {"patient": patient, "alone": tries > 0}
+            self._outgoing.put({"id": id, "stream": stream, "job": ipc.pack(job), **how})
 
     def release(self, stream: int) -> None:
         self._outgoing.put({"release": stream})
@@ -186,6 +191,8 @@ class Link:
             match message:
                 case {"id": id, "result": result, "seconds": seconds, "batch": batch}:
                     self._answered(id, ipc.unpack(result), seconds, batch)
+                case {"begun": ids}:
+                    self._running = set(ids)
                 case {"ready": _}:
                     self._is_ready(message)
                 case {"degraded": reason}:
@@ -217,15 +224,19 @@ class Link:
     def _return_jobs(self) -> None:
         """What the dead process owed: stateless jobs go to the next one, the others must begin again."""
         with self._lock:
-            owed, self._pending = list(self._pending.values()), {}
+            owed, self._pending = self._pending, {}
             while not self._outgoing.empty():
                 self._outgoing.get_nowait()
-        for number, item in enumerate(owed):
-            tries = item.tries + (number == 0)  # they are answered in order, so it died of the oldest if of any
+        # It died of what it had begun, or of the next before it could say so. Each goes alone from now on, so
+        # that what kills workers is found out and takes nothing else along.
+        suspects = self._running & owed.keys() or set(list(owed)[:1])
+        self._running = set()
+        for id, item in owed.items():
+            tries = item.tries + (id in suspects)
             if not isinstance(item.job, Transcribe):
                 item.done(Forgotten())
             elif tries < TRIES:
-                self.submit(item.stream, item.job, item.done, tries)
+                self.submit(item.stream, item.job, item.done, item.patient, tries)
             else:
                 item.done(Lost("crashed"))
 
@@ -273,8 +284,9 @@ class Pool:
         for role, link in self.links.items():
             metrics.watch_worker(role, link)
 
-    def submit(self, stream: int, job: Job, done: Callable[[Result], None]) -> None:
-        self.links[ROLE_OF[type(job)]].submit(stream, job, done)
+    def submit(self, stream: int, job: Job, done: Callable[[Result], None], patient: bool = False) -> None:
+        """``patient`` jobs give way to others for a while."""
+        self.links[ROLE_OF[type(job)]].submit(stream, job, done, patient)
 
     def release(self, stream: int) -> None:
         self.links["stream"].release(stream)

@@ -31,12 +31,16 @@ log = logging.getLogger(__name__)
 
 
 # The streaming step gains to about 16 rows. A job that carries a backlog goes nearly alone: the others of its
-# batch would wait for all its chunks. A segment of 5 s fills a core by itself; a few more fill a GPU.
+# batch would wait for all its chunks. A segment of 5 s fills a core by itself, and what waits behind a batch
+# waits for all of it; a GPU has room for many.
 STREAM_LIMITS = {
     Detect: Limit(jobs=16, samples=60 * SAMPLE_RATE),
     Decode: Limit(jobs=16, samples=20 * SAMPLE_RATE),
 }
-SEGMENT_LIMITS = {Transcribe: Limit(jobs=8, samples=60 * SAMPLE_RATE, ordered=False)}
+SEGMENT_LIMITS = {
+    "cpu": {Transcribe: Limit(jobs=4, samples=12 * SAMPLE_RATE, ordered=False)},
+    "accelerator": {Transcribe: Limit(jobs=16, samples=120 * SAMPLE_RATE, ordered=False)},
+}
 
 
 class Role(Protocol):
@@ -165,7 +169,7 @@ class SegmentRole:
 
     models: dict[str, Path]
     device: str
-    limits: Mapping[type[Any], Limit] = field(default_factory=lambda: SEGMENT_LIMITS)
+    limits: Mapping[type[Any], Limit] = field(default_factory=dict)
     _asr: Any = None
 
     def __post_init__(self) -> None:
@@ -174,7 +178,7 @@ class SegmentRole:
     def load_on(self, device: str) -> None:
         from ..engines.sensevoice import SenseVoice
 
-        self.device = device
+        self.device, self.limits = device, SEGMENT_LIMITS["cpu" if device == "cpu" else "accelerator"]
         self._asr = SenseVoice(self.models["sensevoice"], device)
 
     def warm_up(self) -> None:
@@ -201,6 +205,7 @@ class Worker:
         self._limits = dict(role.limits)  # lowered to what the device's memory has room for
         self._arrived = threading.Condition()
         self._waiting: list[Request] = []
+        self._suspects: set[int] = set()  # streams that were in a batch that failed, until they have been answered
         self._released: list[int] = []
         self._over = False
 
@@ -211,6 +216,9 @@ class Worker:
                 self._arrived.wait_for(lambda: self._waiting or self._released or self._over)
                 if self._over:
                     return
+                for at, request in enumerate(self._waiting):
+                    if request.stream in self._suspects and not request.alone:
+                        self._waiting[at] = replace(request, alone=True)
                 batch = take(self._waiting, self._limits)
                 busy = {request.stream for request in self._waiting}
                 over = [stream for stream in self._released if stream not in busy]
@@ -219,17 +227,22 @@ class Worker:
                 self._answer(batch)
             for stream in over:  # after its last job, which would bring it back
                 self._role.release(stream)
+                self._suspects.discard(stream)
 
     def _answer(self, batch: list[Request]) -> None:
+        ipc.send(self._connection, {"begun": [request.id for request in batch]})
         begun = time.perf_counter()
         results = self._run(batch)
         took = time.perf_counter() - begun
+        if len(batch) == 1 and not isinstance(results[0], Lost | Forgotten):
+            self._suspects.discard(batch[0].stream)
         for request, result in zip(batch, results, strict=True):
             answer = {"id": request.id, "result": ipc.pack(result), "seconds": took / len(batch), "batch": len(batch)}
             ipc.send(self._connection, answer)
 
     def _run(self, batch: list[Request]) -> list[Result]:
-        """One result for each. What the device has no room for is tried again in halves, then on the CPU.
+        """One result for each. What the device has no room for is tried again in halves, then on the CPU. A batch
+        that fails for another reason is tried again one by one: it is the fault of one, and only that one is lost.
 
         A call that failed leaves the states of its streams half-done, and the role does not use them again:
         tried once more, a job that begins a stream or needs none is answered, any other is Forgotten.
@@ -241,8 +254,12 @@ class Worker:
             shortage = _shortage(self._role.device, error)
             if shortage is None:
                 log.exception("inference failed", extra={"job": kind.__name__, "batch": len(batch)})
-                return [Lost("engine_failed")] * len(batch)
+                if not half:
+                    return [Lost("engine_failed")]
         # Out here, the traceback no longer holds what the call had taken of the memory.
+        if shortage is None:
+            self._suspects |= {request.stream for request in batch}
+            return [result for request in batch for result in self._run([request])]
         if half:
             log.warning("batch does not fit", extra={"job": kind.__name__, "batch": len(batch), "reason": shortage})
             limit = self._limits[kind]
@@ -270,7 +287,9 @@ class Worker:
                 if "release" in message:
                     self._released.append(message["release"])
                 else:
-                    self._waiting.append(Request(message["id"], message["stream"], ipc.unpack(message["job"])))
+                    job = ipc.unpack(message["job"])
+                    how = message["patient"], message["alone"]
+                    self._waiting.append(Request(message["id"], message["stream"], job, *how))
                 self._arrived.notify()
         with self._arrived:
             self._over = True
