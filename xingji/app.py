@@ -19,7 +19,7 @@ from .engines.pinyin import Pypinyin
 from .runtime.backup import Backups
 from .runtime.correcting import Corrections
 from .runtime.driver import Clocks
-from .runtime.green import bound_messages
+from .runtime.green import mend_websocket
 from .runtime.hotword_file import HotwordFile
 from .runtime.hotword_tables import HotwordTables
 from .runtime.hub import Hub, Limits
@@ -52,7 +52,7 @@ def create_app(settings: Settings) -> tuple[Flask, SocketIO]:
         http_compression=False,
         manage_session=False,
     )
-    bound_messages(socketio.server.eio, settings.max_frame_bytes)
+    mend_websocket(socketio.server.eio, settings.max_frame_bytes)
     Payload.max_decode_packets = POLLED_PACKETS
     metrics = Metrics()
     app.extensions["xingji"] = _services(settings, socketio, init_models(settings, metrics), metrics)

@@ -1,11 +1,12 @@
 """The only place that knows eventlet: fast unmasking, a quiet patch, and a web process without model libraries."""
 
 import importlib
+import socket
 import subprocess
 import sys
 import threading
 import warnings
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xingji.runtime.green import bound_messages, offload, unmask
+from xingji.runtime.green import mend_websocket, offload, unmask
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -114,15 +115,48 @@ def test_the_web_process_imports_no_model_library() -> None:
     assert (done.stderr.decode(), done.stdout.decode().strip(), done.returncode) == ("", "", 0)
 
 
-@pytest.mark.parametrize("mode", ["threading", "eventlet"])
-def test_the_threaded_websocket_refuses_messages_above_the_limit(mode: str) -> None:
-    def websocket(**options: object) -> dict[str, object]:
-        return options
+class Websocket:
+    """engineio's, as far as it is used here; ``ws.sock`` is one end of a real line."""
 
-    shared = {"websocket": websocket, "thread": None}
-    engineio = SimpleNamespace(async_mode=mode, _async=shared)
-    bound_messages(engineio, 1000)
-    expected = {"max_message_size": 1000} if mode == "threading" else {}
-    assert engineio._async["websocket"]() == expected
-    assert shared["websocket"] is websocket, "what all servers share stays as it was"
-    assert isinstance(engineio._async["websocket"], partial) == (mode == "threading")
+    def __init__(self, handler: object, server: object, **options: object) -> None:
+        self.options = options
+        here, self.client = socket.socketpair()
+        self.ws = SimpleNamespace(sock=here)
+
+    def close(self) -> None:
+        if self.ws.sock.fileno() >= 0:
+            self.ws.sock.sendall(b"goodbye")
+
+
+@pytest.fixture
+def websocket() -> Iterator[Websocket]:
+    engineio = SimpleNamespace(async_mode="threading", _async={"websocket": Websocket, "thread": None})
+    mend_websocket(engineio, 1000)
+    websocket = engineio._async["websocket"](None, None)
+    with websocket.client, websocket.ws.sock:
+        yield websocket
+
+
+def test_the_threaded_websocket_refuses_messages_above_the_limit(websocket: Websocket) -> None:
+    assert websocket.options == {"max_message_size": 1000}
+
+
+def test_the_threaded_websocket_ends_the_line(websocket: Websocket) -> None:
+    websocket.close()
+    assert (websocket.client.recv(100), websocket.client.recv(100)) == (b"goodbye", b"")
+    assert websocket.ws.sock.recv(100) == b"", "whoever reads for us is woken"
+
+
+def test_closing_what_has_ended_already_is_no_error(websocket: Websocket) -> None:
+    websocket.client.close()
+    websocket.ws.sock.close()
+    websocket.close()
+
+
+def test_mending_leaves_alone_what_all_servers_share() -> None:
+    shared = {"websocket": Websocket, "thread": None}
+    for mode in ("threading", "eventlet"):
+        engineio = SimpleNamespace(async_mode=mode, _async=shared)
+        mend_websocket(engineio, 1000)
+        assert shared == {"websocket": Websocket, "thread": None}
+        assert (engineio._async is shared) == (mode == "eventlet")

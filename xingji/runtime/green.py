@@ -4,11 +4,11 @@ Everything else uses ``threading``, ``queue``, ``socket`` and ``time``; after ``
 Leaving eventlet means leaving this file.
 """
 
+import socket
 import sys
 import warnings
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from functools import partial
+from contextlib import AbstractContextManager, suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -71,9 +71,20 @@ def unmask(data: bytes, mask: Any, length: int | None = None, offset: int = 0) -
     return (int.from_bytes(data, "little") ^ int.from_bytes(key, "little")).to_bytes(len(data), "little")
 
 
-def bound_messages(engineio: Any, limit: int) -> None:
-    """Make the threaded websocket refuse messages above ``limit`` from their header; eventlet's does by itself."""
-    if engineio.async_mode == "threading":
-        driver = dict(engineio._async)
-        driver["websocket"] = partial(driver["websocket"], max_message_size=limit)
-        engineio._async = driver
+def mend_websocket(engineio: Any, limit: int) -> None:
+    """Teach the threaded websocket what eventlet's does by itself: to refuse messages above ``limit`` from their
+    header, and to end the line when it is closed instead of waiting for the client to do so."""
+    if engineio.async_mode != "threading":
+        return
+    plain: Any = engineio._async["websocket"]
+
+    class Websocket(plain):  # type: ignore[misc]
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments, max_message_size=limit)
+
+        def close(self) -> None:
+            super().close()
+            with suppress(OSError):  # the client has ended it already
+                self.ws.sock.shutdown(socket.SHUT_RDWR)
+
+    engineio._async = {**engineio._async, "websocket": Websocket}
