@@ -31,6 +31,7 @@ ENV PYTHONUNBUFFERED=1 \
     XINGJI_HOST=0.0.0.0 \
     XINGJI_PORT=5006 \
     XINGJI_MODELS=official \
+    XINGJI_MAX_SESSIONS=10 \
     XINGJI_HOTWORDS=/app/config/hotwords.json \
     XINGJI_HOTWORD_TABLES=/app/config/hotword_tables \
     XINGJI_LOG_DIR=/app/logs

@@ -64,6 +64,7 @@ def test_the_image_sets_settings_that_exist() -> None:
     ours = {name: value for name, value in environment.items() if name.startswith("XINGJI_")}
     assert set(ours) <= VARIABLES
     assert ours["XINGJI_HOST"] == "0.0.0.0" and ours["XINGJI_MODELS"] == "official"
+    assert ours["XINGJI_MAX_SESSIONS"] == "10"
     assert dict(dockerfile())["EXPOSE"] == ours["XINGJI_PORT"] == str(Settings.model_fields["port"].default)
     volumes = json.loads(dict(dockerfile())["VOLUME"])
     assert {"HF_HOME", "MODELSCOPE_CACHE"} <= VARIABLES
@@ -90,7 +91,9 @@ def test_compose_keeps_models_logs_and_hotwords_outside_the_container() -> None:
     assert set(mounts) == {"./models_cache", "./hf_cache", "./logs", "./config"}
     assert service["restart"] == "unless-stopped"
     assert service["ports"][0].endswith(":" + service["environment"]["XINGJI_PORT"])
-    inside = {name: value for name, value in image_environment().items() if name in VARIABLES - {"XINGJI_MODELS"}}
+    inside = {name: value for name, value in image_environment().items() if name in VARIABLES}
+    for name in ("XINGJI_MODELS", "XINGJI_MAX_SESSIONS"):  # .env may say otherwise
+        assert service["environment"][name] == f"${{{name}:-{inside.pop(name)}}}"
     assert inside.items() <= service["environment"].items(), ".env must not move them"
     assert "/api/health" in service["healthcheck"]["test"][-1]
     compile(service["healthcheck"]["test"][-1], "healthcheck", "exec")

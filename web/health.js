@@ -43,5 +43,7 @@ export class HealthWatch {
 
 function describe({ version, sessions, models = {} }) {
   const loaded = Object.entries(models).map(([name, { device, loaded }]) => `${name} ${loaded ? device : '…'}`);
-  return [t('service', { version, ...sessions }), ...loaded].join(' · ');
+  const { active, capacity } = sessions;
+  const places = capacity === null ? active : `${active}/${capacity}`;
+  return [t('service', { version, sessions: places }), ...loaded].join(' · ');
 }

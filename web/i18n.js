@@ -133,7 +133,7 @@ export const WORDS = {
   mic_in_use: ['麦克风打不开，可能被别的程序占用。请关掉占用它的程序再试。', 'The microphone cannot be opened; another program may hold it. Close that program and try again.'],
   mic_failed: ['录音没有启动成功。请刷新页面再试。', 'Recording could not start. Reload the page and try again.'],
 
-  service: ['版本 {version} · 会话 {active}/{capacity}', 'Version {version} · sessions {active}/{capacity}'],
+  service: ['版本 {version} · 会话 {sessions}', 'Version {version} · sessions {sessions}'],
   error_unreachable: ['连不上服务器。', 'The server cannot be reached.'],
   error_other: ['服务器拒绝了请求（{code}）。', 'The server refused the request ({code}).'],
 };

@@ -76,7 +76,7 @@ export class Recording {
       this.#release();
       notices.show('stopped', { tone: 'warning', text: () => t(`stopped_${data.reason}`) });
     }
-    if (name === 'error') {
+    if (name === 'error' && data.code !== 'connection_timeout') { // an idle line; it comes back by itself
       if (phase() === 'starting') this.#giveUp();
       const words = { code: data.code, zh: data.message, en: data.message_en };
       notices.show('recording', { tone: data.code === 'overloaded' ? 'info' : 'error', text: () => describeError(words) });

@@ -55,8 +55,9 @@ def create_app(settings: Settings) -> tuple[Flask, SocketIO]:
     mend_websocket(socketio.server.eio, settings.max_frame_bytes)
     Payload.max_decode_packets = POLLED_PACKETS
     metrics = Metrics()
-    app.extensions["xingji"] = _services(settings, socketio, init_models(settings, metrics), metrics)
+    here = app.extensions["xingji"] = _services(settings, socketio, init_models(settings, metrics), metrics)
     sockets.register(socketio)
+    threading.Thread(target=here.end_idle_connections, name="idle-connections", daemon=True).start()
     threading.Thread(target=announce, args=(app, settings), daemon=True).start()
     return app, socketio
 

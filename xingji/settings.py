@@ -69,7 +69,12 @@ class Settings(BaseSettings):
         "", description="备份录音的目录；留空则不备份。 Folder of backup audio; empty: none is kept."
     )
     backup_keep_h: float = Field(24.0, gt=0, description="备份录音保留多久（小时）。 How long backup audio is kept.")
-    max_sessions: int = Field(100, ge=1, description="同时录音的上限。 Recordings at a time.")
+    max_sessions: int = Field(
+        100,
+        ge=0,
+        description="同时录音（含上传）的上限；0 为不设数目，推理跟不上时才拒绝新的。"
+        " Recordings at a time, uploads included; 0: no number, new ones are refused while inference lags.",
+    )
     idle_s: float = Field(60.0, gt=0, description="录音中多久没有音频就自动停止（秒）。 Idle limit of a recording.")
     max_recording_s: float = Field(14_400.0, gt=0, description="一次录音的最长时间（秒）。 Longest recording.")
     final_wait_s: float = Field(3.0, ge=0, description="只差纠错时，最终结果最多再等多久（秒）。 Wait for the LLM.")
@@ -87,6 +92,12 @@ class Settings(BaseSettings):
     max_frame_bytes: int = Field(10 << 20, gt=0, description="一个 Socket.IO 数据包的上限（字节）。 Largest packet.")
     ping_interval_s: int = Field(30, ge=1, description="心跳间隔（秒）。 Ping interval.")
     ping_timeout_s: int = Field(120, ge=1, description="心跳超时（秒）。 Ping timeout.")
+    connection_timeout_s: float = Field(
+        300.0,
+        gt=0,
+        description="连接上没有录音也没有事件，多久就关闭（秒）；心跳不算。"
+        " When a connection without recording or event is closed; heartbeats do not count.",
+    )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         ("*",), description="允许跨域访问的来源，逗号分隔，* 为全部。 Allowed origins."
     )

@@ -291,7 +291,7 @@ def settings(**more: Any) -> Settings:
 def client(wanted: Settings, **parts: Any) -> FlaskClient:
     """The routes, with nothing behind them but ``parts``; whatever asks for more fails."""
     app = create_rest(wanted)
-    app.extensions["xingji"] = SimpleNamespace(settings=wanted, **parts)
+    app.extensions["xingji"] = SimpleNamespace(settings=wanted, gates={}, **parts)
     return app.test_client()
 
 

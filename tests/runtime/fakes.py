@@ -58,6 +58,7 @@ class Engines:
 
     held: set[type[Any]] = field(default_factory=set)
     ready: bool = True
+    is_behind: bool = False
     heard: list[Samples] = field(default_factory=list)  # every sample given to the detector, in order
     released: list[int] = field(default_factory=list)
     patient: set[bool] = field(default_factory=set)  # what jobs have said of themselves
@@ -67,6 +68,9 @@ class Engines:
 
     def wait(self, timeout_s: float) -> bool:
         return self.ready
+
+    def behind(self, patient: bool) -> bool:
+        return self.is_behind
 
     def release(self, stream: int) -> None:
         self.released.append(stream)

@@ -1,8 +1,8 @@
 """A real worker process whose model is played. The folder that stands in for a model directory steers it.
 
 ``hold``: do not connect while this file is there. ``cannot_load``: the model does not load.
-``hold_loading``: it does not finish loading. ``room``: so many jobs fit into the memory of a CUDA
-device, which this machine then seems to have.
+``hold_loading``: it does not finish loading. ``hold_jobs``: it does not finish a batch. ``room``:
+so many jobs fit into the memory of a CUDA device, which this machine then seems to have.
 What a job does is its language: ``poison`` kills the process, ``raise`` fails, anything else is
 answered with the process id.
 """
@@ -40,6 +40,7 @@ class Played:
             import torch
 
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 36.00 MiB.")
+        wait_while(self._folder / "hold_jobs")
         return [self._answer(request.job) for request in batch]
 
     def _answer(self, job: Any) -> Result:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from queue import Queue
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -485,6 +486,76 @@ def test_the_hint_is_given_once_for_each_recording(connection: Connection) -> No
         connection.feed(FLOATS)
         connection.gate.stop()
     assert [error["code"] for error in connection.outbox.errors()] == ["bad_audio"] * 2
+
+
+# -- connections on which nothing happens --------------------------------------------------------------
+
+
+class Idling:
+    """A connection that may be idle for 300 s, and the gate's clock."""
+
+    def __init__(self, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr("xingji.runtime.gate.time", SimpleNamespace(monotonic=lambda: self.now))
+        self.connection = Connection(hub)
+        self.gate, self.outbox = self.connection.gate, self.connection.outbox
+
+    def ends_after(self, seconds: float) -> bool:
+        self.now += seconds
+        self.gate.end_if_idle(300.0)
+        return "connection_timeout" in [error["code"] for error in self.outbox.errors()]
+
+
+@pytest.fixture
+def idling(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Idling:
+    return Idling(hub, monkeypatch)
+
+
+def test_a_connection_on_which_nothing_happens_is_told_goodbye(idling: Idling) -> None:
+    assert not idling.ends_after(300.0)
+    assert idling.ends_after(0.1)
+    (error,) = idling.outbox.errors()
+    assert (error["fatal"], error["retryable"], "recording_id" in error) == (True, True, False)
+
+
+def test_every_event_keeps_a_connection(idling: Idling) -> None:
+    idling.now += 299.0
+    idling.gate.heard()
+    assert not idling.ends_after(300.0)
+    assert idling.ends_after(1.0)
+
+
+def test_a_recording_keeps_its_connection_until_its_result_is_delivered(idling: Idling, engines: Engines) -> None:
+    engines.held = {Transcribe}
+    idling.connection.open()
+    assert not idling.ends_after(1000.0), "recording"
+    idling.connection.feed()
+    idling.gate.stop()
+    assert not idling.ends_after(1000.0), "finalizing"
+    engines.answer()
+    idling.outbox.wait_for("final_result")
+    last = idling.gate._last
+    assert last is not None and last.driver.finished.wait(PATIENCE_S)
+    idling.outbox.waiting = 1
+    assert not idling.ends_after(1000.0), "the client reads slowly"
+    idling.outbox.waiting = 0
+    assert not idling.ends_after(300.0)
+    assert idling.ends_after(1.0)
+
+
+def test_a_cancelled_recording_keeps_nothing(idling: Idling) -> None:
+    idling.connection.open()
+    idling.gate.cancel()
+    assert idling.ends_after(301.0)
+
+
+def test_an_upload_that_is_watched_keeps_the_connection(idling: Idling) -> None:
+    with idling.gate.watching():
+        with idling.gate.watching():
+            pass
+        assert not idling.ends_after(1000.0)
+    assert not idling.ends_after(300.0)
+    assert idling.ends_after(1.0)
 
 
 # -- the connection is gone ----------------------------------------------------------------------------

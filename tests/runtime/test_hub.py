@@ -65,6 +65,25 @@ def test_a_full_server_says_so_and_takes_the_next_when_one_has_ended(make_hub: M
     assert refused(hub) == ("busy", 5000)
 
 
+def test_without_a_number_it_is_full_while_the_workers_are_behind(make_hub: MakeHub, engines: Engines) -> None:
+    hub = make_hub(limits=Limits(sessions=0))
+    for _ in range(3):
+        opened(hub)
+    assert (hub.active, hub.capacity) == (3, None)
+    engines.is_behind = True
+    assert refused(hub) == ("busy", 5000)
+    assert hub.active == 3, "those that run are left alone"
+    engines.is_behind = False
+    opened(hub)
+
+
+def test_a_number_is_kept_to_whether_the_workers_are_behind_or_not(make_hub: MakeHub, engines: Engines) -> None:
+    engines.is_behind = True
+    hub = make_hub(limits=Limits(sessions=1))
+    opened(hub)
+    assert refused(hub) == ("busy", 5000)
+
+
 def test_every_stream_has_its_own_number(make_hub: MakeHub) -> None:
     hub = make_hub()
     assert [opened(hub)[0].stream for _ in range(3)] == [0, 1, 2]

@@ -40,9 +40,13 @@ def figures(metrics: Metrics) -> dict[str, float]:
 class Worker:
     pid: int | None = None
     waiting: int = 0
-    queue_age_s: float = 0.0
+    age_s: float = 0.0
     restarts: int = -1
     state: str = "starting"
+
+    def waited_s(self, patient: bool) -> float:
+        assert patient
+        return self.age_s
 
 
 @pytest.mark.parametrize("result, outcome", [((), "answered"), (Lost("crashed"), "lost"), (Forgotten(), "forgotten")])
@@ -72,7 +76,7 @@ def test_gauges_are_read_when_asked() -> None:
     metrics.watch_recordings(lambda: active[0], lambda: 10)
     found = figures(metrics)
     assert (found["xingji_stream_worker_ready"], found["xingji_stream_worker_restarts"]) == (0, 0)
-    worker.state, worker.restarts, worker.waiting, worker.queue_age_s, active[0] = "ready", 2, 5, 1.5, 3
+    worker.state, worker.restarts, worker.waiting, worker.age_s, active[0] = "ready", 2, 5, 1.5, 3
     found = figures(metrics)
     assert (found["xingji_stream_worker_ready"], found["xingji_stream_worker_restarts"]) == (1, 2)
     assert (found["xingji_stream_worker_jobs_waiting"], found["xingji_stream_worker_queue_age_seconds"]) == (5, 1.5)

@@ -39,7 +39,7 @@ from xingji.runtime import ipc
 from xingji.runtime import pool as pool_module
 from xingji.runtime.driver import Driver
 from xingji.runtime.metrics import Metrics
-from xingji.runtime.pool import HOPELESS, TRIES, Link, Pool
+from xingji.runtime.pool import BEHIND_S, HOPELESS, TRIES, Link, Pool
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 120.0  # a busy machine may take this long to load torch
@@ -152,7 +152,7 @@ def test_jobs_are_answered(link: Link) -> None:
     asked("transcribe", transcribe())
     read = Hypothesis(str(pid))
     assert asked.answers(3) == {"detect": (), "decode": read, "transcribe": read}
-    assert (link.state, link.restarts, link.waiting, link.queue_age_s) == ("ready", 0, 0, 0.0)
+    assert (link.state, link.restarts, link.waiting, link.waited_s(True)) == ("ready", 0, 0, 0.0)
     assert (link.models, link.degraded) == ({"played": {"device": "cpu"}}, None)
 
 
@@ -419,6 +419,44 @@ def test_the_pool_sends_each_kind_to_its_worker(workplace: Path) -> None:
     finally:
         pool.close()
     assert all(gone(link.pid) for link in pool.links.values())
+
+
+@pytest.mark.parametrize("role", ["stream", "segment"])
+def test_the_pool_is_behind_while_a_job_waits_long_for_its_turn(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, role: str
+) -> None:
+    now, limit = 1000.0, BEHIND_S[role]
+    monkeypatch.setattr(pool_module, "time", SimpleNamespace(monotonic=lambda: now, sleep=time.sleep))
+    pool = Pool({"folder": workplace}, "cpu", 60.0, START_S, "CRITICAL", Metrics())
+    held = workplace / "hold_jobs"
+    try:
+        assert pool.wait(PATIENCE_S)
+        link, asked = pool.links[role], Asked(pool.submit)
+        held.touch()
+        job = decode if role == "stream" else transcribe
+        asked("at work", job())
+        deadline = time.monotonic() + PATIENCE_S
+        while not link._running:
+            assert time.monotonic() < deadline
+        now += 2 * limit
+        assert (link.waited_s(True), pool.behind(True)) == (0.0, False), "a long job is no queue"
+        pool.submit(9, job(), lambda result: None, patient=True)
+        now += 2 * limit
+        assert pool.behind(True) and not pool.behind(False), "files wait for people, not people for files"
+        asked("waiting", job(), stream=2)
+        now += 0.9 * limit
+        assert link.waited_s(False) > 0.0 and not pool.behind(False)
+        now += 0.2 * limit
+        asked("waiting too", job(), stream=3)
+        assert link.waited_s(False) > limit and pool.behind(False)
+        held.unlink()
+        asked.answers(3)
+        deadline = time.monotonic() + PATIENCE_S
+        while link.waiting:
+            assert time.monotonic() < deadline
+        assert (link.waited_s(True), pool.behind(True)) == (0.0, False)
+    finally:
+        pool.close()
 
 
 # -- the model pack --------------------------------------------------------------------------

@@ -113,6 +113,11 @@ test('a refused start closes the microphone and shows the words of the server', 
   assert.equal(said.some(([what]) => what === 'stop'), false);
 });
 
+test('an idle line that the server closes is no news: it comes back by itself', () => {
+  say('error', { code: 'connection_timeout', message: '现在关闭。' });
+  assert.equal(shown.size, 0);
+});
+
 test('an error in the middle informs and goes on', async () => {
   await running();
   say('error', { code: 'overloaded', message: '识别暂时跟不上。' });

@@ -1,7 +1,8 @@
 """One family of errors that a client may be shown. Each wire has one table to its own dialect.
 
 ``code`` is stable and documented; ``zh`` and ``en`` are for people. ``fault`` says who has to
-act; ``retryable`` says whether the same request may succeed later.
+act; ``retryable`` says whether the same request may succeed later, ``fatal`` that the connection
+ends with it.
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ class Meaning:
     en: str
     fault: Fault = "client"
     retryable: bool = False
+    fatal: bool = False
 
 
 CODES: dict[str, Meaning] = {
@@ -27,6 +29,7 @@ CODES: dict[str, Meaning] = {
     "audio_gap": Meaning("音频序号不连续，中间有数据包丢失。", "The audio sequence has a gap; packets were lost."),
     "unknown_event": Meaning("没有这个事件。", "There is no such event."),
     "busy": Meaning("服务器已满，请稍后再试。", "The server is full; try again later.", "server", True),
+    "connection_timeout": Meaning("连接太久没有录音，也没有事件，现在关闭；需要时请重新连接。", "The connection had no recording and no event for too long and is closed; connect again when needed.", "client", True, True),
     "overloaded": Meaning("识别暂时跟不上，音频已排队，不会丢失。", "Recognition lags; audio is queued and nothing is lost.", "server", True),
     "backend_failed": Meaning("识别引擎出错，部分结果可能缺失。", "A recogniser failed; part of the result may be missing.", "engine", True),
     "not_supported": Meaning("这个服务器不支持此功能。", "This server does not support that."),

@@ -41,6 +41,14 @@ class Services:
     started: float  # time.monotonic()
     gates: dict[str, Gate[Any]] = field(default_factory=dict)  # by Socket.IO sid
 
+    def end_idle_connections(self) -> None:
+        """For ever; the only thread that does."""
+        timeout_s = self.settings.connection_timeout_s
+        while True:
+            time.sleep(min(1.0, timeout_s / 4))
+            for gate in list(self.gates.values()):
+                gate.end_if_idle(timeout_s)
+
     def shut_down(self, within_s: float) -> None:
         """Take nothing new, finish what is being recorded, deliver the results, end the workers."""
         deadline = time.monotonic() + within_s - SENDING_S

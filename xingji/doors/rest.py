@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,9 @@ def transcribe() -> tuple[Response, int]:
         path = Path(spool.name)
     try:
         file.save(path)
-        done = run(here.hub, path, wishes, limits, _progress(watcher) if watcher else None)
+        gate = here.gates.get(watcher or "")
+        with gate.watching() if gate else nullcontext():
+            done = run(here.hub, path, wishes, limits, _progress(watcher) if watcher else None)
     finally:
         os.unlink(path)
     data = _transcript(done, wants_timestamps, "SenseVoice")

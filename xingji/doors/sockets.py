@@ -20,7 +20,7 @@ from ..runtime.outbox import Outbox
 from ..wire import milliseconds
 from ..wire.socketio import PROTOCOL_VERSION, Message, SocketIoWire
 from ..wire.socketio_read import read_audio, read_hotwords, read_start
-from . import Services, services
+from . import SENDING_S, Services, services
 from .answers import allowed
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def _guarded(handle: Callable[[Gate[Message], Any], Ack]) -> Callable[..., Ack]:
 
     @wraps(handle)
     def handler(payload: object = None, *_: object) -> Ack:
-        gate = services().gates.get(_sid())
+        gate = _gate()
         if gate is None:
             return {"ok": False, "code": "no_session"}
         try:
@@ -115,19 +115,29 @@ def handle_update_hotwords(gate: Gate[Message], payload: object) -> Ack:
 
 
 def handle_resume_recording(*_: object) -> Ack:
+    _gate()
     body = {"success": False, "code": "not_supported", "reason": XingjiError("not_supported").meaning.zh}
     services().socketio.emit("resume_result", body, to=_sid())
     return {"ok": False, "code": "not_supported"}
 
 
 def handle_ping_latency(payload: object = None, *_: object) -> object:
+    _gate()
     return payload
 
 
 def handle_unknown_event(event: str, *_: object) -> Ack:
-    if gate := services().gates.get(_sid()):
+    if gate := _gate():
         gate.refuse(XingjiError("unknown_event", detail={"event": event[:64]}))
     return {"ok": False, "code": "unknown_event"}
+
+
+def _gate() -> Gate[Message] | None:
+    """The gate of the connection that has just sent an event."""
+    gate = services().gates.get(_sid())
+    if gate is not None:
+        gate.heard()
+    return gate
 
 
 def _position(recording: Recording) -> Ack:
@@ -144,6 +154,7 @@ def _welcome(here: Services, sid: str) -> dict[str, Any]:
             "max_frame_bytes": settings.max_frame_bytes,
             "max_recording_s": settings.max_recording_s,
             "idle_timeout_s": settings.idle_s,
+            "connection_timeout_s": settings.connection_timeout_s,
         },
         "features": ["segment_result", "hotwords", "cancel"] + (["llm"] if here.hub.llm_model else []),
     }
@@ -154,7 +165,7 @@ def _sid() -> str:
 
 
 class _Transport:
-    """The connection below Socket.IO: how much it has still to write, and its heartbeat while it must wait."""
+    """The connection below Socket.IO: how much it has still to write, its heartbeat while it must wait, its end."""
 
     def __init__(self, socketio: SocketIO, sid: str) -> None:
         self._socketio, self._sid = socketio, sid
@@ -164,6 +175,9 @@ class _Transport:
 
     def send(self, message: Message) -> None:
         self._socketio.emit(message[0], message[1], to=self._sid)
+        if message[1].get("fatal") and self._link is not None:
+            time.sleep(SENDING_S)
+            self._link.close(wait=False)  # below Socket.IO, so that clients come back by themselves
 
     def pending(self) -> int:
         return 0 if self._link is None or self._link.closed else int(self._link.queue.qsize())

@@ -5,8 +5,10 @@ recording may begin while earlier ones are still being finished. Called in order
 connection's own thread; answers go through the outbox.
 """
 
+import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -64,6 +66,8 @@ class Gate(Generic[M]):
         self._current: _Running[M] | None = None
         self._last: Recording | None = None
         self._complained = False  # about audio outside a recording, once per burst
+        self._heard_at = time.monotonic()
+        self._watching: set[object] = set()  # what else the client waits for; one object for each
 
     # -- what the client does ----------------------------------------------------------
 
@@ -144,6 +148,30 @@ class Gate(Generic[M]):
         self._outbox.close()
         if running := self._recording():
             running.recording.driver.stop("client")
+
+    # -- connections on which nothing happens ----------------------------------------------
+
+    def heard(self) -> None:
+        """The client has sent an event of any kind."""
+        self._heard_at = time.monotonic()
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """The client waits for what another request of its own makes us tell it here."""
+        this = object()
+        self._watching.add(this)
+        try:
+            yield
+        finally:
+            self._watching.discard(this)
+
+    def end_if_idle(self, timeout_s: float) -> None:
+        """Tell the client goodbye if it has sent nothing and waited for nothing for so long. To be called often."""
+        recording = self._last is not None and not self._last.driver.finished.is_set()
+        if recording or self.owes or self._watching:
+            self.heard()
+        elif time.monotonic() - self._heard_at > timeout_s:
+            self._say(self._wire.error(XingjiError("connection_timeout"), None))
 
     # -- audio ---------------------------------------------------------------------------
 

@@ -34,7 +34,7 @@ F = TypeVar("F")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    sessions: int = 100
+    sessions: int = 100  # 0: as many as the workers keep up with
     keep_result_s: float = 60.0
 
 
@@ -79,7 +79,7 @@ class Hub:
         self._results: dict[str, tuple[float, Kept | None]] = {}
         self._hotwords = HotwordIndex((), pronouncer)
         self._closing = False
-        metrics.watch_recordings(lambda: self.active, lambda: self.capacity)
+        metrics.watch_recordings(lambda: self.active, lambda: self.capacity or 0)
 
     # -- recordings -------------------------------------------------------------------
 
@@ -88,8 +88,12 @@ class Hub:
         return len(self._live)
 
     @property
-    def capacity(self) -> int:
-        return self._limits.sessions
+    def capacity(self) -> int | None:
+        """None where no number limits it."""
+        return self._limits.sessions or None
+
+    def _full(self, wishes: Wishes) -> bool:
+        return self._pool.behind(not wishes.stream) if self.capacity is None else self.active >= self.capacity
 
     def wants_llm(self, wishes: Wishes) -> bool:
         return self._corrections is not None and wishes.llm is not False
@@ -100,7 +104,7 @@ class Hub:
             raise XingjiError("not_ready", detail={"retry_after_ms": 1000})
         named = self._named(wishes.hotword_table)
         with self._lock:
-            if self._closing or len(self._live) >= self._limits.sessions:
+            if self._closing or self._full(wishes):
                 raise XingjiError("busy", detail={"retry_after_ms": 5000})
             stream = next(self._streams)
             session = Session(self._profile(wishes, named), self._pronouncer)

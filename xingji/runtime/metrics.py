@@ -41,8 +41,7 @@ class Worker(Protocol):
     def pid(self) -> int | None: ...
     @property
     def waiting(self) -> int: ...
-    @property
-    def queue_age_s(self) -> float: ...
+    def waited_s(self, patient: bool) -> float: ...
 
     restarts: int
     state: str
@@ -76,7 +75,7 @@ class Metrics:
 
     def watch_recordings(self, active: Callable[[], float], capacity: Callable[[], float]) -> None:
         self._gauge("xingji_recordings_active", "Recordings in progress", active)
-        self._gauge("xingji_recordings_capacity", "Most recordings at a time", capacity)
+        self._gauge("xingji_recordings_capacity", "Most recordings at a time; 0: as many as it keeps up with", capacity)
 
     def watch_worker(self, role: str, worker: Worker) -> None:
         """Its queue and its process, under names that hold ``role``."""
@@ -84,7 +83,11 @@ class Metrics:
         self._gauge(f"{name}_ready", "1 while it answers", lambda: float(worker.state == "ready"))
         self._gauge(f"{name}_restarts", "Times it was started again", lambda: max(0, worker.restarts))
         self._gauge(f"{name}_jobs_waiting", "Jobs it owes", lambda: worker.waiting)
-        self._gauge(f"{name}_queue_age_seconds", "Age of the oldest job it owes", lambda: worker.queue_age_s)
+        self._gauge(
+            f"{name}_queue_age_seconds",
+            "How long the oldest job has waited for its turn",
+            lambda: worker.waited_s(True),
+        )
         ProcessCollector(namespace=name, pid=lambda: worker.pid or -1, registry=self._registry)
 
     def asked(self, job: Job, done: Callable[[Result], None]) -> Callable[[Result], None]:

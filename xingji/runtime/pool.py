@@ -34,6 +34,9 @@ TRIES = 2  # workers that may die of one stateless job before it is given up as 
 HOPELESS = 3  # starts in a row that fail before jobs are refused at once
 SLOW_STARTS = 10  # times the expected time of a start: disks may be slow, but what takes longer has hung
 HELLO_S = 5.0  # for a process that connects to say who it is
+# A worker whose jobs wait longer than this for their turn is behind. A live step waits no longer than the audio of
+# one takes to arrive; a sentence may have to wait for another one.
+BEHIND_S = {"stream": 0.6, "segment": 2.0}
 ROLE_OF: dict[type[Any], str] = {Detect: "stream", Decode: "stream", Transcribe: "segment"}
 
 
@@ -108,11 +111,15 @@ class Link:
     def waiting(self) -> int:
         return len(self._pending)
 
-    @property
-    def queue_age_s(self) -> float:
-        """How long the oldest job that is owed has waited."""
+    def waited_s(self, patient: bool) -> float:
+        """How long the oldest job that is not begun has waited for its turn; of all jobs, or of those of people."""
         with self._lock:
-            oldest = min((pending.since for pending in self._pending.values()), default=math.inf)
+            waiting = (
+                item.since
+                for id, item in self._pending.items()
+                if id not in self._running and (patient or not item.patient)
+            )
+            oldest = min(waiting, default=math.inf)
         return max(0.0, time.monotonic() - oldest)
 
     @property
@@ -294,6 +301,10 @@ class Pool:
     @property
     def ready(self) -> bool:
         return all(link.ready.is_set() for link in self.links.values())
+
+    def behind(self, patient: bool) -> bool:
+        """Would one more recording come at the cost of those that are running? Files take nothing from people."""
+        return any(link.waited_s(patient) > BEHIND_S[role] for role, link in self.links.items())
 
     def wait(self, timeout_s: float) -> bool:
         """True once every worker is ready."""

@@ -40,7 +40,7 @@ def write_error(error: XingjiError, recording_id: str | None = None) -> Message:
         "message_en": error.meaning.en,
         "code": error.code,
         "retryable": error.meaning.retryable,
-        "fatal": False,
+        "fatal": error.meaning.fatal,
         **error.detail,
     }
     if error.field is not None:
