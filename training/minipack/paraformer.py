@@ -23,7 +23,7 @@ from training.minipack import batches, vocabulary
 from training.minipack.batches import Crop
 from training.minipack.corpus import Corpus
 from training.minipack.features import FRONTEND, MELS, Normaliser
-from training.minipack.grammar import units
+from training.minipack.grammar import PUNCTUATION, units
 from training.minipack.optimise import Round, State, fit_rounds
 
 WIDTH = 128
@@ -214,7 +214,8 @@ def _batches(speech: Corpus, number: int, rng: Random) -> Iterator[list[Crop]]:
 
 
 def _said(crop: Crop) -> list[str]:
-    return units(crop.corpus.texts[crop.index].bare)
+    # Marks go last: they keep English words of two sentences apart.
+    return [unit for unit in units(crop.corpus.texts[crop.index].spoken) if unit not in PUNCTUATION]
 
 
 def _quiet_crop(noise: Corpus, longest: int, rng: Random) -> Crop:
