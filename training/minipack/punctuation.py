@@ -17,7 +17,7 @@ from training.minipack.optimise import Round, fit
 MARKS = ["<unk>", "_", *PUNCTUATION]
 NO_MARK = MARKS.index("_")
 
-ROUND = Round(steps=700, peak=2e-3, warmup=150, decay=0.98)
+ROUND = Round(steps=1000, peak=2e-3, warmup=150, decay=0.98)
 BATCH = 64
 SIZE = 96
 

@@ -20,7 +20,7 @@ WIDTH, STEP = 5, 1
 SEQUENCE = 800
 """Frames of 10 ms in one training sequence."""
 
-ROUND = Round(steps=1600, peak=2e-3, warmup=100, decay=0.98, weight_decay=1e-3)
+ROUND = Round(steps=2000, peak=2e-3, warmup=100, decay=0.98, weight_decay=1e-3)
 SMOOTHING = 0.03
 """The class takes log(p) and log(1 - p) of its output; smoothing keeps both finite on digital silence."""
 
@@ -107,11 +107,23 @@ def _sequence(speech: Corpus, noise: Corpus, normaliser: Normaliser, rng: Random
         index = rng.randrange(len(source))
         total = len(source.labels(index))
         first = rng.randrange(0, 200) if source is speech else rng.randrange(0, total // 2)
-        frames.append(source.frames(index)[first:])
+        heard = source.frames(index)[first:]
+        frames.append(_vary(heard, rng) if source is noise else heard)
         labels.append(source.labels(index)[first:])
         length += total - first
     joined = np.concatenate(frames)[:SEQUENCE]
     return normaliser(stack(joined, WIDTH, STEP), WIDTH), shorten(np.concatenate(labels)[:SEQUENCE])
+
+
+def _vary(frames: Frames, rng: Random) -> Frames:
+    """Another pitch and loudness of what is no speech: few items must stand for all music."""
+    shift = rng.randint(-6, 6)
+    moved = np.roll(frames, shift, axis=1)
+    if shift > 0:
+        moved[:, :shift] = moved[:, shift : shift + 1]
+    elif shift < 0:
+        moved[:, shift:] = moved[:, shift - 1 : shift]
+    return moved + np.float32(rng.gauss(0, 1))
 
 
 def shorten(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
