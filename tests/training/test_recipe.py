@@ -6,12 +6,13 @@ import json
 import shutil
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
 
-from training.minipack import corpus, pack, recordings, speech, vocabulary
-from training.minipack.__main__ import claim
+from training.minipack import corpus, provenance, recordings, speech, vocabulary
+from training.minipack.__main__ import MADE_BY, Recipe
 from training.minipack.evaluate import invents_first
 from training.minipack.grammar import ENGLISH, units, written_characters
 from training.minipack.vad import BEGIN_DELAY, END_ADVANCE, shorten
@@ -106,21 +107,54 @@ def test_a_changed_recording_is_named(tmp_path: Path) -> None:
     assert recordings.changed(tmp_path, index) == [rows[1]["file"]]
 
 
-def test_work_of_another_recipe_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    claim(tmp_path)
-    claim(tmp_path)
-    monkeypatch.setattr(pack, "recipe_digest", lambda: "0" * 64)
-    with pytest.raises(SystemExit, match="another recipe"):
-        claim(tmp_path)
+def test_a_stage_is_kept_while_its_sources_are_the_same_and_thrown_away_when_they_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    class Small(Recipe):
+        def stages(self) -> dict[str, tuple[Path | None, Any]]:
+            def make(name: str) -> Any:
+                def run() -> None:
+                    made.append(name)
+                    (self._work / name).mkdir(parents=True, exist_ok=True)
+                    (self._work / name / "done").touch()
+
+                return run
+
+            return {
+                "vad": (self._work / "vad/done", make("vad")),
+                "punctuation": (self._work / "punctuation/done", make("punctuation")),
+                "pack": (None, make("pack")),
+            }
+
+    recipe = Small(tmp_path, tmp_path / "out")
+    recipe.run()
+    (tmp_path / "vad" / "half").touch()
+    recipe.run()
+    assert made == ["vad", "punctuation", "pack", "pack"]
+    digest = provenance.digest
+    monkeypatch.setattr(provenance, "digest", lambda modules: "0" * 64 if modules == ["vad"] else digest(modules))
+    recipe.run()
+    assert made[4:] == ["vad", "pack"]
+    assert not (tmp_path / "vad" / "half").exists()
+    recipe.run(only=["punctuation"])
+    assert made[6:] == []
 
 
-def test_the_digest_follows_what_shapes_the_weights_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sources = Path(shutil.copytree(pack.SOURCES, tmp_path / "minipack", ignore=shutil.ignore_patterns("__pycache__")))
-    before = pack.recipe_digest()
-    monkeypatch.setattr(pack, "SOURCES", sources)
-    assert pack.recipe_digest() == before
-    (sources / "evaluate.py").write_text("")
-    assert pack.recipe_digest() == before
+def test_a_digest_covers_what_a_module_imports_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert provenance.closure(["vad"]) == {"vad", "corpus", "features", "grammar", "optimise", "sounds", "speech"}
+    assert "vad" not in provenance.closure(MADE_BY["sensevoice"])
+    assert all("evaluate" not in provenance.closure(modules) for modules in MADE_BY.values())
+    sources = Path(shutil.copytree(provenance.SOURCES, tmp_path / "minipack"))
+    before = {stage: provenance.digest(modules) for stage, modules in MADE_BY.items()}
+    monkeypatch.setattr(provenance, "SOURCES", sources)
+    assert {stage: provenance.digest(modules) for stage, modules in MADE_BY.items()} == before
+    (sources / "punctuation.py").write_text("")
+    changed = [stage for stage, modules in MADE_BY.items() if provenance.digest(modules) != before[stage]]
+    assert changed == ["punctuation"]
     (sources / "grammar.py").write_text("")
-    assert pack.recipe_digest() != before
-    assert pack.recipe_commit() is None
+    assert all(provenance.digest(modules) != before[stage] for stage, modules in MADE_BY.items())
+    assert provenance.commit() is None

@@ -1,8 +1,9 @@
 """Make the mini pack: ``python -m training.minipack`` from the root of the repository.
 
-Every stage leaves its result under ``--work`` and is skipped when the result is there, so an interrupted
-run goes on where it stopped; it refuses if the recipe has changed meanwhile. Two processes may share the
-work: once the first has begun ``sensevoice``, run a second one with ``--only vad punctuation paraformer``.
+Every stage leaves its result under ``--work`` and is skipped when the result is there and the sources that
+made it have not changed, so an interrupted run goes on where it stopped, and a changed stage is made anew.
+Two processes may share the work: once the first has begun ``sensevoice``, run a second one with ``--only vad
+punctuation paraformer``. Packing, measuring and the manifest are done every time.
 """
 
 from __future__ import annotations
@@ -10,13 +11,24 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 
-from training.minipack import corpus, evaluate, pack, paraformer, punctuation, recordings, sensevoice, vad
+from training.minipack import (
+    corpus,
+    evaluate,
+    pack,
+    paraformer,
+    provenance,
+    punctuation,
+    recordings,
+    sensevoice,
+    vad,
+)
 from training.minipack.corpus import Corpus
 
 log = logging.getLogger("minipack")
@@ -24,6 +36,16 @@ log = logging.getLogger("minipack")
 RECORDINGS = Path("tests/data/speech")
 RECORDINGS_INDEX = Path("tests/data/speech.json")
 TRAINED = ("vad", "punctuation", "sensevoice", "paraformer")
+MADE_BY = {
+    "speech": ["corpus"],
+    "features": ["corpus"],
+    "noise": ["corpus"],
+    "vad": ["vad"],
+    "punctuation": ["punctuation"],
+    "sensevoice": ["sensevoice"],
+    "paraformer": ["paraformer", "sensevoice"],
+}
+"""The modules that make each stage's result, what they import included."""
 
 
 class Recipe:
@@ -32,11 +54,11 @@ class Recipe:
     def __init__(self, work: Path, out: Path) -> None:
         self._work, self._out = work, out
 
-    def stages(self) -> dict[str, tuple[Path, Callable[[], None]]]:
-        """Name → (the result that proves it is done, how to make it)."""
-        work, out = self._work, self._out
+    def stages(self) -> dict[str, tuple[Path | None, Callable[[], None]]]:
+        """Name → (the result that proves it is done, or None; how to make it)."""
+        work = self._work
         return {
-            "recordings": (RECORDINGS / f"{recordings.PLANS[-1].name}.wav", self.recordings),
+            "recordings": (None, self.recordings),
             "speech": (work / "speech/texts.json", self.speech),
             "features": (work / "features/texts.json", self.features),
             "noise": (work / "noise/texts.json", self.noise),
@@ -44,10 +66,30 @@ class Recipe:
             "punctuation": (work / "punctuation/cpu_s.txt", self.punctuation),
             "sensevoice": (work / "sensevoice/cpu_s.txt", self.sensevoice),
             "paraformer": (work / "paraformer/cpu_s.txt", self.paraformer),
-            "pack": (out / "sensevoice/model.pt", self.pack),
-            "evaluate": (work / "held_out.json", self.evaluate),
-            "manifest": (out / "manifest.json", self.manifest),
+            "pack": (None, self.pack),
+            "evaluate": (None, self.evaluate),
+            "manifest": (None, self.manifest),
         }
+
+    def run(self, only: Sequence[str] = ()) -> None:
+        for name, (result, make) in self.stages().items():
+            if only and name not in only:
+                continue
+            if name in MADE_BY:
+                self._claim(name)
+            if result is not None and result.exists():
+                log.info("%s: done before", name)
+                continue
+            log.info("%s: begins", name)
+            make()
+            log.info("%s: done", name)
+
+    def _claim(self, name: str) -> None:
+        """Bind the stage's folder to today's sources: what others have made or begun there is thrown away."""
+        stamp, today = self._work / f"{name}.sha256", provenance.digest(MADE_BY[name])
+        if not stamp.exists() or stamp.read_text().strip() != today:
+            shutil.rmtree(self._work / name, ignore_errors=True)
+            stamp.write_text(f"{today}\n")
 
     def recordings(self) -> None:
         recordings.freeze(RECORDINGS, RECORDINGS_INDEX)
@@ -100,7 +142,8 @@ class Recipe:
 
     def manifest(self) -> None:
         seconds = {name: int((self._work / name / "cpu_s.txt").read_text()) for name in TRAINED}
-        pack.write_manifest(self._out, seconds, json.loads((self._work / "held_out.json").read_text()))
+        stages = {name: (self._work / f"{name}.sha256").read_text().strip() for name in MADE_BY}
+        pack.write_manifest(self._out, stages, seconds, json.loads((self._work / "held_out.json").read_text()))
 
     def _corpora(self) -> tuple[Corpus, Corpus]:
         return Corpus(self._work / "features"), Corpus(self._work / "noise")
@@ -110,15 +153,6 @@ class Recipe:
         began = time.process_time()
         train(self._work / name)
         (self._work / name / "cpu_s.txt").write_text(f"{time.process_time() - began:.0f}\n")
-
-
-def claim(work: Path) -> None:
-    """Bind ``work`` to today's recipe, so that no pack is made of stages from two recipes."""
-    stamp, digest = work / "recipe.sha256", pack.recipe_digest()
-    if not stamp.exists():
-        stamp.write_text(f"{digest}\n")
-    elif stamp.read_text().strip() != digest:
-        raise SystemExit(f"{work} was begun with another recipe: give an empty --work")
 
 
 def main() -> None:
@@ -131,16 +165,7 @@ def main() -> None:
     # One thread: results repeat, and small matrices gain nothing from more.
     torch.set_num_threads(1)
     options.work.mkdir(parents=True, exist_ok=True)
-    claim(options.work)
-    for name, (result, make) in Recipe(options.work, options.out).stages().items():
-        if options.only and name not in options.only:
-            continue
-        if result.exists():
-            log.info("%s: done before", name)
-            continue
-        log.info("%s: begins", name)
-        make()
-        log.info("%s: done", name)
+    Recipe(options.work, options.out).run(options.only or ())
     stale = recordings.changed(RECORDINGS, RECORDINGS_INDEX)
     if stale:
         raise SystemExit(f"frozen recordings changed: {', '.join(stale)}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import subprocess
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -14,14 +13,11 @@ from typing import Any
 import torch
 import yaml
 
-from training.minipack import batches, paraformer, punctuation, sensevoice, speech, vad, vocabulary
+from training.minipack import batches, paraformer, provenance, punctuation, sensevoice, speech, vad, vocabulary
 from training.minipack.features import Normaliser
 from training.minipack.optimise import State
 
 RECIPE_VERSION = 2
-
-SOURCES = Path(__file__).parent
-_MEASURING = ("evaluate.py", "recordings.py")
 
 MODELS = ("vad", "punc", "paraformer", "sensevoice")
 _PACKAGES = ("torch", "funasr", "kaldi-native-fbank", "sentencepiece", "numpy", "scipy", "soxr")
@@ -55,14 +51,17 @@ def write_pack(out: Path, states: Mapping[str, State], normaliser: Normaliser, b
     normaliser.save(out / "sensevoice/am.mvn", batches.WIDTH)
 
 
-def write_manifest(out: Path, cpu_seconds: Mapping[str, int], held_out: Mapping[str, Any]) -> None:
+def write_manifest(
+    out: Path, stages: Mapping[str, str], cpu_seconds: Mapping[str, int], held_out: Mapping[str, Any]
+) -> None:
+    """``stages``: the digest of the sources that made each stage."""
     files = sorted(path for name in MODELS for path in (out / name).iterdir() if path.is_file())
     manifest = {
         "name": "minipack",
         "note": NOTE,
         "domain": DOMAIN,
         "licence": "Apache-2.0",
-        "recipe": {"version": RECIPE_VERSION, "sha256": recipe_digest(), "commit": recipe_commit()},
+        "recipe": {"version": RECIPE_VERSION, "commit": provenance.commit(), "sha256": dict(stages)},
         "made_with": {
             "espeak-ng": speech.espeak_version(),
             "python": platform.python_version(),
@@ -81,29 +80,6 @@ def write_manifest(out: Path, cpu_seconds: Mapping[str, int], held_out: Mapping[
         },
     }
     (out / "manifest.json").write_text(json.dumps(manifest, ensure_ascii=False, indent=1) + "\n")
-
-
-def recipe_digest() -> str:
-    """One digest over the names and contents of every source that decides what the weights become."""
-    digest = hashlib.sha256()
-    for path in sorted(SOURCES.glob("*.py")):
-        if path.name not in _MEASURING:
-            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
-
-
-def recipe_commit() -> str | None:
-    """The commit whose sources these are; None outside a repository or with uncommitted changes to them."""
-    changes = _git("status", "--porcelain", "--", str(SOURCES))
-    return _git("rev-parse", "HEAD") if changes == "" else None
-
-
-def _git(*words: str) -> str | None:
-    try:
-        done = subprocess.run(["git", *words], cwd=SOURCES, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
 
 
 def _write_model(folder: Path, task: str, config: Mapping[str, Any], metas: Mapping[str, Any], state: State) -> None:
