@@ -42,7 +42,7 @@ lock: setup
 env: setup
 	$(BIN)/python -m tools.env_example
 
-# Train the embedded models again (about an hour; needs espeak-ng).
+# Train the embedded models again (over an hour; needs espeak-ng).
 minipack: setup-dev
 	$(BIN)/python -m training.minipack
 
