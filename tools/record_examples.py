@@ -17,7 +17,7 @@ from tests.support import ANSWER_S, FRAME, ROOT, Recorder, Server, model_directo
 DOCUMENT = ROOT / "WebSocket接口文档.md"
 EXAMPLE = re.compile(r"(?<=<!-- example: )(\w+)( -->\n```json\n)(.*?)(?=\n```$)", re.M | re.S)
 
-SAID, WORD = "name_zhangwei", "张玮"
+SAID, WORD = "name_lintao", "林滔"
 OPTIONS = {"sample_rate": 16_000, "format": "s16le", "hotwords": [WORD], "client_recording_id": "memo-1"}
 WIDTH = 100
 

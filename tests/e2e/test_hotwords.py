@@ -32,7 +32,7 @@ def delete(server: Server, path: str = "", body: object = None):  # type: ignore
 
 
 def test_editing_the_file_changes_the_next_sentence_and_not_the_running_one(server: Server) -> None:
-    said = utterance("name_zhangwei")
+    said = utterance("name_lintao")
     middle = (said.sentences[0]["begin_ms"] + 1500) // 100 * 3200
     noise = [Recorder(server.url) for _ in range(3)]  # other recordings go on meanwhile
     load = [threading.Thread(target=lambda c=c: (c.start(), c.play(utterance("phone").pcm * 2))) for c in noise]
@@ -42,8 +42,8 @@ def test_editing_the_file_changes_the_next_sentence_and_not_the_running_one(serv
         client.start()
         client.play(said.pcm[:middle])
         server.wait(lambda: any(b["vad_event"] for b in client.named("transcription")), 30)
-        server.hotwords.write_text('{"hotwords": ["张玮"]}', "utf-8")
-        server.wait(lambda: words(server) == ["张玮"], 10)
+        server.hotwords.write_text('{"hotwords": ["林滔"]}', "utf-8")
+        server.wait(lambda: words(server) == ["林滔"], 10)
         client.play(said.pcm[middle:], pace=0)
         client.play(said.pcm, pace=0)
         final = client.stop()
@@ -53,9 +53,9 @@ def test_editing_the_file_changes_the_next_sentence_and_not_the_running_one(serv
         other.stop()
         other.client.disconnect()
     first, second = final["sentences"]
-    assert "张伟" in first["text"] and first["hotword_hits"] == []
-    assert "张玮" in second["text"]
-    hit = {"word": "张玮", "replaced": "张伟", "stage": "second_pass"}
+    assert "林涛" in first["text"] and first["hotword_hits"] == []
+    assert "林滔" in second["text"]
+    hit = {"word": "林滔", "replaced": "林涛", "stage": "second_pass"}
     assert [{key: h[key] for key in hit} for h in second["hotword_hits"]] == [hit]
     assert 0 < second["hotword_hits"][0]["score"] <= 1
 

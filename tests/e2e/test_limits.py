@@ -123,7 +123,7 @@ def test_an_upload_keeps_the_connection_that_hears_of_its_progress(server: Serve
             assert client.client.connected
         uploading.join()
         assert answers == [200]
-        assert client.named("processing_progress")[-1]["progress"] == 100
+        server.wait(lambda: client.named("processing_progress")[-1]["progress"] == 100, 10)
         closed(server, client)
 
 

@@ -56,12 +56,12 @@ def test_each_promised_format_gives_the_right_text(server: Server, name: str) ->
 
 
 def test_options_of_an_upload(server: Server) -> None:
-    said = utterance("name_zhangwei")
+    said = utterance("name_lintao")
     wav = encode(said.pcm, *FORMATS["wav"])
     plain = upload(server, wav, generate_timestamps="false").json()["data"]
     assert plain["timestamps"] == []
-    biased = upload(server, wav, hotwords="张玮,语音").json()["data"]
-    assert biased["text"] == plain["text"].replace("张伟", "张玮") != plain["text"]
+    biased = upload(server, wav, hotwords="林滔,语音").json()["data"]
+    assert biased["text"] == plain["text"].replace("林涛", "林滔") != plain["text"]
     layers = upload(server, wav, compare="true").json()["data"]
     assert layers["sensevoice"]["text"] == layers["llm_merged"]["text"] == plain["text"]
     assert layers["paraformer"]["length"] == len(layers["paraformer"]["text"]) > 0

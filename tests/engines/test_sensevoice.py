@@ -9,7 +9,7 @@ from xingji.core.messages import NoSpeech, Transcribe
 from xingji.core.types import Hypothesis, Samples
 from xingji.engines.sensevoice import Rich, SenseVoice, parse
 
-SENTENCE = "大家好，我是张伟经理，欢迎参加今天的会议。"
+SENTENCE = "大家好，我是李娜经理，欢迎参加今天的会议。"
 
 
 def read(engine: SenseVoice, samples: Samples, *, language: str = "auto", itn: bool = True) -> Hypothesis | NoSpeech:
