@@ -111,9 +111,10 @@ def test_a_file_that_cannot_be_decoded_leaves_nothing_behind(
         assert hub.active == 0
 
 
-def test_a_full_server_takes_no_file(make_hub: MakeHub, decodes: Decodes) -> None:
+def test_a_full_server_takes_no_file(make_hub: MakeHub, engines: Engines, decodes: Decodes) -> None:
     decodes(talk(1))
     hub = make_hub(limits=HubLimits(sessions=0))
+    engines.is_behind = True
     with pytest.raises(XingjiError, match="busy"):
         transcribe(hub)
 

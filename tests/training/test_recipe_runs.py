@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing.dummy
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,8 @@ def test_every_stage_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         for name, value in values.items():
             monkeypatch.setattr(module, name, value)
 
-    small(corpus, UTTERANCES=60, NOISE_ITEMS=8, _WORKERS=1)
+    # Threads for processes: other tests may have loaded eventlet, which warns of forks.
+    small(corpus, UTTERANCES=60, NOISE_ITEMS=8, Pool=multiprocessing.dummy.Pool)
     small(vad, ROUND=replace(vad.ROUND, steps=2), SEQUENCE=100)
     small(punctuation, ROUND=replace(punctuation.ROUND, steps=40, warmup=5), BATCH=8)
     small(sensevoice, ROUNDS=tuple(replace(plan, steps=3) for plan in sensevoice.ROUNDS), EARLY_STEP=2, SHORT_STEPS=1)
