@@ -17,7 +17,7 @@ from xingji.core.session import Session
 from xingji.core.types import SAMPLE_RATE, Samples
 from xingji.engines.pinyin import Pypinyin
 from xingji.runtime.batch import Request
-from xingji.runtime.worker import SegmentRole, StreamRole
+from xingji.runtime.roles import SegmentRole, StreamRole
 
 MODELS = Path(__file__).resolve().parents[1] / "xingji" / "minipack"
 FRAME = SAMPLE_RATE // 10

@@ -14,13 +14,13 @@ from typing import Any
 import torch
 
 from xingji.core.messages import Decode, Detect, Transcribe
-from xingji.runtime import worker
+from xingji.runtime import roles, worker
 from xingji.runtime.batch import Limit
 
 ROOM = int(os.environ["XINGJI_TEST_ROOM"])
 
 
-class Stream(worker.StreamRole):
+class Stream(roles.StreamRole):
     def load_on(self, device: str) -> None:
         super().load_on("cpu")
         self.device = device
@@ -30,7 +30,7 @@ class Stream(worker.StreamRole):
         self._punc.revise = cramped(self._punc.revise, device, 4)
 
 
-class Segment(worker.SegmentRole):
+class Segment(roles.SegmentRole):
     def load_on(self, device: str) -> None:
         super().load_on("cpu")
         self.device = device

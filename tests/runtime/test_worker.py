@@ -17,7 +17,8 @@ from xingji.core.types import Hypothesis
 from xingji.engines import Revision
 from xingji.runtime import ipc
 from xingji.runtime.batch import Limit, Request
-from xingji.runtime.worker import StreamRole, Worker, connect
+from xingji.runtime.roles import StreamRole
+from xingji.runtime.worker import Worker, connect
 
 HOP, CHUNK = 3200, 9600
 

@@ -19,7 +19,7 @@ from xingji.core.errors import EngineError
 from xingji.core.messages import Detect, Edge
 from xingji.core.types import SAMPLE_RATE, Samples
 from xingji.engines import Description
-from xingji.engines.loading import FRAME, load, running, waveform
+from xingji.engines.loading import FRAME, load, running, steps, waveform
 
 Kind = Literal["onset", "endpoint"]
 
@@ -103,12 +103,9 @@ class Fsmn:
             self._begin(state, job.offset)
         if state.cache is None or job.offset != state.position:
             raise EngineError("the detector's job does not continue its stream")
-        tail = len(job.samples) % job.hop
-        if tail and not job.flush:
+        if len(job.samples) % job.hop and not job.flush:
             raise EngineError("the detector was given a part of a hop")
-        whole = len(job.samples) - tail
-        hops = [(job.samples[start : start + job.hop], False) for start in range(0, whole, job.hop)]
-        return [*hops, (job.samples[whole:], True)] if job.flush else hops
+        return steps(job.samples, job.hop, job.flush)
 
     def _begin(self, state: VadState, offset: int) -> None:
         state.cache = self._model.init_cache({})

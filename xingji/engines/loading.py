@@ -160,6 +160,14 @@ def waveform(samples: Samples) -> torch.Tensor:
     return torch.from_numpy(samples.astype(np.float32) / 32768.0).unsqueeze(0)
 
 
+def steps(samples: Samples, size: int, last: bool) -> list[tuple[Samples, bool]]:
+    """A job's samples step by step, and whether a step is the stream's last. What is left over after whole steps,
+    be it nothing, is the last one where ``last``; else there must be nothing left over."""
+    whole = len(samples) - len(samples) % size
+    cut = [(samples[start : start + size], False) for start in range(0, whole, size)]
+    return [*cut, (samples[whole:], True)] if last else cut
+
+
 def _check(path: Path, kind: str) -> Path:
     """Return the weights' file after checking that every file the class needs is there."""
     if not path.is_dir():

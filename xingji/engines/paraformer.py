@@ -16,7 +16,7 @@ from xingji.core.errors import EngineError
 from xingji.core.messages import Decode
 from xingji.core.types import Samples
 from xingji.engines import Capabilities, Description
-from xingji.engines.loading import FRAME, load, running, waveform
+from xingji.engines.loading import FRAME, load, running, steps, waveform
 from xingji.engines.paraformer_step import Chunk, Memory, Stepper
 
 _STRIDE = 960  # samples of one encoder frame (60 ms)
@@ -79,12 +79,9 @@ class StreamingParaformer:
             state.chunk, state.memory = job.chunk, self._network.open(job.chunk // _STRIDE)
         if state.closed or job.offset != state.heard or job.chunk != state.chunk:
             raise EngineError("the recogniser's job does not continue its segment")
-        tail = len(job.samples) % job.chunk
-        if tail and not job.last:
+        if len(job.samples) % job.chunk and not job.last:
             raise EngineError("the recogniser was given a part of a chunk")
-        whole = len(job.samples) - tail
-        pieces = [(job.samples[start : start + job.chunk], False) for start in range(0, whole, job.chunk)]
-        return [*pieces, (job.samples[whole:], True)] if job.last else pieces
+        return steps(job.samples, job.chunk, job.last)
 
     def _advance(self, ready: Sequence[tuple[Segment, tuple[Samples, bool]]]) -> None:
         """One chunk of every segment; the last also flushes the frames that waited for their right context.

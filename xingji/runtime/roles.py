@@ -1,0 +1,185 @@
+"""What the two kinds of worker keep: their models, and for each stream how far it has come.
+
+A role belongs to the worker's one thread. It knows no socket and no queue; ``worker.py`` feeds it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..core.messages import Decode, Detect, Forgotten, Result, Transcribe
+from ..core.types import SAMPLE_RATE, Hypothesis
+from .batch import Limit, Request
+
+# The streaming step gains to about 16 rows. A job that carries a backlog goes nearly alone: the others of its
+# batch would wait for all its chunks. A segment of 5 s fills a core by itself, and what waits behind a batch
+# waits for all of it; a GPU has room for many.
+STREAM_LIMITS = {
+    Detect: Limit(jobs=16, samples=60 * SAMPLE_RATE),
+    Decode: Limit(jobs=16, samples=20 * SAMPLE_RATE),
+}
+SEGMENT_LIMITS = {
+    "cpu": {Transcribe: Limit(jobs=4, samples=12 * SAMPLE_RATE, ordered=False)},
+    "accelerator": {Transcribe: Limit(jobs=16, samples=120 * SAMPLE_RATE, ordered=False)},
+}
+
+
+class Role(Protocol):
+    """The models of one worker and what it keeps for each stream."""
+
+    limits: Mapping[type[Any], Limit]
+    device: str
+
+    def load_on(self, device: str) -> None:
+        """Load the models, in place of any that were there. What was known of streams is forgotten."""
+
+    def warm_up(self) -> None: ...
+    def answer(self, batch: Sequence[Request]) -> list[Result]: ...
+    def release(self, stream: int) -> None: ...
+    def describe(self) -> dict[str, Any]: ...
+
+
+@dataclass(slots=True)
+class _Stream:
+    """Where one recording stands. ``heard`` and ``decoded`` tell whether a job continues this state."""
+
+    detector: Any = None
+    heard: int = -1
+    segment: int = -1
+    decoder: Any = None
+    marks: Any = None  # of the punctuator
+    decoded: int = 0
+
+
+@dataclass(slots=True)
+class StreamRole:
+    """FSMN-VAD, streaming Paraformer and realtime punctuation."""
+
+    models: dict[str, Path]
+    device: str
+    limits: Mapping[type[Any], Limit] = field(default_factory=STREAM_LIMITS.copy)
+    _streams: dict[int, _Stream] = field(default_factory=dict)
+    _vad: Any = None
+    _asr: Any = None
+    _punc: Any = None
+
+    def __post_init__(self) -> None:
+        self.load_on(self.device)
+
+    def load_on(self, device: str) -> None:
+        from ..engines.ct_punc import CtPunc
+        from ..engines.fsmn_vad import Fsmn
+        from ..engines.paraformer import StreamingParaformer
+
+        self.device = device
+        self._streams.clear()
+        self._vad = Fsmn(self.models["vad"], device)
+        self._asr = StreamingParaformer(self.models["paraformer"], device)
+        self._punc = CtPunc(self.models["punc"], device)
+
+    def warm_up(self) -> None:
+        noise = _noise()
+        hop, chunk = SAMPLE_RATE // 5, SAMPLE_RATE * 6 // 10
+        self.answer([Request(0, -1, Detect(noise[: 5 * hop], 0, True, True, SAMPLE_RATE, hop))])
+        self.answer([Request(1, -1, Decode(0, noise[: 2 * chunk], 0, True, chunk, True))])
+        self._punc.revise([(self._punc.open(), "你好", True)])
+        self.release(-1)
+
+    def answer(self, batch: Sequence[Request]) -> list[Result]:
+        if isinstance(batch[0].job, Detect):
+            return self._known(batch, self._detector_state, self._detect)
+        return self._known(batch, self._decoder_state, self._decode)
+
+    def release(self, stream: int) -> None:
+        self._streams.pop(stream, None)
+
+    def describe(self) -> dict[str, Any]:
+        models = {"vad": self._vad, "paraformer": self._asr, "punc": self._punc}
+        return {part: asdict(model.describe()) for part, model in models.items()}
+
+    def _known(
+        self,
+        batch: Sequence[Request],
+        state: Callable[[_Stream, Any], bool],
+        run: Callable[[list[tuple[_Stream, Any]]], list[Result]],
+    ) -> list[Result]:
+        """``run`` what continues a state that is here; the rest is Forgotten."""
+        items = [(self._streams.setdefault(r.stream, _Stream()), r.job) for r in batch]
+        known = [state(stream, job) for stream, job in items]
+        results = iter(run([item for item, here in zip(items, known, strict=True) if here]))
+        return [next(results) if here else Forgotten() for here in known]
+
+    def _detector_state(self, stream: _Stream, job: Detect) -> bool:
+        if job.first:
+            stream.detector, stream.heard = self._vad.open(), job.offset
+        return stream.heard == job.offset
+
+    def _detect(self, items: list[tuple[_Stream, Detect]]) -> list[Result]:
+        for stream, _ in items:
+            stream.heard = -1  # until the models have answered
+        results = self._vad.detect([(stream.detector, job) for stream, job in items])
+        for stream, job in items:
+            stream.heard = -1 if job.flush else job.offset + len(job.samples)
+        return list(results)
+
+    def _decoder_state(self, stream: _Stream, job: Decode) -> bool:
+        if job.offset == 0:
+            stream.segment, stream.decoded = job.segment, 0
+            stream.decoder, stream.marks = self._asr.open(), self._punc.open()
+        return stream.segment == job.segment and stream.decoded == job.offset
+
+    def _decode(self, items: list[tuple[_Stream, Decode]]) -> list[Result]:
+        for stream, _ in items:
+            stream.decoded = -1
+        texts = self._asr.decode([(stream.decoder, job) for stream, job in items])
+        marked = [(stream.marks, bare, job.last) for (stream, job), bare in zip(items, texts, strict=True)]
+        revisions = self._punc.revise(marked)
+        results: list[Result] = []
+        for (stream, job), bare, revision in zip(items, texts, revisions, strict=True):
+            stream.decoded = -1 if job.last else job.offset + len(job.samples)
+            if job.punctuation:
+                results.append(Hypothesis(revision.text, bare, revision.stable))
+            else:
+                results.append(Hypothesis(bare, bare, len(bare)))
+        return results
+
+
+@dataclass(slots=True)
+class SegmentRole:
+    """SenseVoice: whole segments, no state."""
+
+    models: dict[str, Path]
+    device: str
+    limits: Mapping[type[Any], Limit] = field(default_factory=dict)
+    _asr: Any = None
+
+    def __post_init__(self) -> None:
+        self.load_on(self.device)
+
+    def load_on(self, device: str) -> None:
+        from ..engines.sensevoice import SenseVoice
+
+        self.device, self.limits = device, SEGMENT_LIMITS["cpu" if device == "cpu" else "accelerator"]
+        self._asr = SenseVoice(self.models["sensevoice"], device)
+
+    def warm_up(self) -> None:
+        self._asr.transcribe([Transcribe(0, _noise(), "auto", True)])
+
+    def answer(self, batch: Sequence[Request]) -> list[Result]:
+        return list(self._asr.transcribe([request.job for request in batch]))
+
+    def release(self, stream: int) -> None:
+        pass
+
+    def describe(self) -> dict[str, Any]:
+        return {"sensevoice": asdict(self._asr.describe())}
+
+
+ROLES: dict[str, Callable[[dict[str, Path], str], Role]] = {"stream": StreamRole, "segment": SegmentRole}
+
+
+def _noise() -> Any:
+    return np.random.default_rng(0).integers(-300, 300, 2 * SAMPLE_RATE).astype(np.int16)
