@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.minipack import features, sounds, speech
-from training.minipack.grammar import WIDE_SHARE, Passage, bare, draw_passage, draw_salad
+from training.minipack.grammar import WIDE_SHARE, Passage, draw_passage, draw_salad
 
 log = logging.getLogger(__name__)
 
@@ -33,14 +33,10 @@ _WORKERS = 2
 
 @dataclass(frozen=True)
 class Text:
-    """What an utterance says. ``spoken`` and ``written`` carry punctuation, ``bare`` does not."""
+    """What an utterance says, in both forms; both carry punctuation."""
 
     spoken: str
     written: str
-
-    @property
-    def bare(self) -> str:
-        return bare(self.spoken)
 
 
 class Corpus:

@@ -190,6 +190,11 @@ def units(text: str) -> list[str]:
     return re.findall(r"[A-Za-z]+|.", text)
 
 
+def spoken_units(text: str) -> list[str]:
+    """The units without the marks, which go last: they keep the English words of two sentences apart."""
+    return [unit for unit in units(text) if unit not in PUNCTUATION]
+
+
 def draw_sentence(rng: Random, *, held_out: bool, wide: bool = False) -> Sentence:
     """A sentence of the basic or the wide part, from the asked side of the split."""
     while True:

@@ -23,7 +23,7 @@ from training.minipack import batches, vocabulary
 from training.minipack.batches import Crop
 from training.minipack.corpus import Corpus
 from training.minipack.features import FRONTEND, MELS, Normaliser
-from training.minipack.grammar import PUNCTUATION, units
+from training.minipack.grammar import spoken_units
 from training.minipack.optimise import Round, State, fit_rounds
 
 WIDTH = 128
@@ -37,8 +37,10 @@ BACKGROUND_WEIGHT = 1.0
 ROUNDS = (
     Round(steps=1400, peak=2e-3, warmup=150, decay=0.98),
     Round(steps=1200, peak=1.2e-3, warmup=150, decay=0.993),
+    Round(steps=600, peak=8e-4, warmup=100, decay=0.993),
 )
-SHORT_STEPS, SHORT_LONGEST, LONGEST, BUDGET = 300, 75, 130, 1800
+SHORT_STEPS, SHORT_LONGEST, LONGEST, BUDGET = 300, 75, 240, 1800
+"""The counter has to hold its count over long speech too: items longer than any seen lose characters."""
 
 CONFIG: dict[str, Any] = {
     "model": "ParaformerStreaming",
@@ -214,8 +216,7 @@ def _batches(speech: Corpus, number: int, rng: Random) -> Iterator[list[Crop]]:
 
 
 def _said(crop: Crop) -> list[str]:
-    # Marks go last: they keep English words of two sentences apart.
-    return [unit for unit in units(crop.corpus.texts[crop.index].spoken) if unit not in PUNCTUATION]
+    return spoken_units(crop.corpus.texts[crop.index].spoken)
 
 
 def _quiet_crop(noise: Corpus, longest: int, rng: Random) -> Crop:

@@ -20,7 +20,7 @@ from training.minipack import batches, vocabulary
 from training.minipack.batches import Crop
 from training.minipack.corpus import Corpus
 from training.minipack.features import FRONTEND, MELS, Normaliser
-from training.minipack.grammar import bare, units
+from training.minipack.grammar import spoken_units, units
 from training.minipack.optimise import Round, fit_rounds
 
 BPE_FILE = "chn_jpn_yue_eng_ko_spectok.bpe.model"
@@ -136,8 +136,8 @@ def _target(crop: Crop, pieces: sentencepiece.SentencePieceProcessor, rng: Rando
     text = crop.corpus.texts[crop.index]
     style = rng.choice(vocabulary.STYLES)
     if not text.spoken:
-        tags, said = ("<|nospeech|>", "<|EMO_UNKNOWN|>", "<|BGM|>", style), ""
+        tags, said = ("<|nospeech|>", "<|EMO_UNKNOWN|>", "<|BGM|>", style), []
     else:
         tags = ("<|zh|>", "<|NEUTRAL|>", "<|Speech|>", style)
-        said = text.written if style == "<|withitn|>" else bare(text.spoken)
-    return [pieces.piece_to_id(piece) for piece in (*tags, *units(said))]
+        said = units(text.written) if style == "<|withitn|>" else spoken_units(text.spoken)
+    return [pieces.piece_to_id(piece) for piece in (*tags, *said)]
