@@ -64,7 +64,7 @@ def streaming(engine: StreamingParaformer, batch: int) -> float:
 
 
 def stock_streaming(engine: StreamingParaformer) -> float:
-    loaded = engine._loaded
+    loaded = engine.loaded
     cache: dict[str, Any] = loaded.model.init_cache(
         {},
         chunk_size=[0, 10, 5],

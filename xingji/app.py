@@ -80,7 +80,8 @@ def init_models(settings: Settings, metrics: Metrics | None = None) -> tuple[Mod
         download(store)
     models = find(settings.models, store)
     timeouts = settings.job_timeout_s, settings.start_timeout_s
-    pool = Pool(models.paths, settings.device, *timeouts, settings.log_level, metrics or Metrics(), settings.use_mps)
+    told = settings.log_level, metrics or Metrics()
+    pool = Pool(models.paths, settings.device, *timeouts, *told, settings.use_mps, settings.precision)
     atexit.register(pool.close)
     return models, pool
 

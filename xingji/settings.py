@@ -45,6 +45,11 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("USE_MPS", "use_mps"),
         description="0 则不用 Apple 的 mps。 0 keeps the workers off Apple's mps.",
     )
+    precision: Literal["auto", "float32", "int8"] = Field(
+        "auto",
+        description="auto（CPU 上有 --optimize 写好的图就用，int8 优先）、float32 或 int8（没有 int8 图则不启动）。"
+        " What recognisers compute with on a CPU; int8 needs download_models.py --optimize.",
+    )
     async_mode: Literal["eventlet", "threading"] = Field(
         "eventlet", description="eventlet（默认）或 threading（开发、Windows，约 100 个客户端以内）。 Server threads."
     )

@@ -119,7 +119,7 @@ def test_loading_does_not_blame_the_directory_for_a_full_device(
 
 
 class Played:
-    def __init__(self, models: dict[str, Path], device: str) -> None:
+    def __init__(self, models: dict[str, Path], device: str, precision: str) -> None:
         self.device, self.warm = device, False
 
     def warm_up(self) -> None:
@@ -130,7 +130,7 @@ class Played:
 @pytest.mark.parametrize(("wanted", "reason"), [("cpu", None), ("auto", None), ("cuda", "cuda_unavailable")])
 def test_a_worker_knows_why(devices: None, wanted: str, reason: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(worker.ROLES, "stream", Played)  # type: ignore[arg-type]
-    role, degraded = worker.load("stream", {"models": {}, "device": wanted, "mps": True})
+    role, degraded = worker.load("stream", {"models": {}, "device": wanted, "mps": True, "precision": "auto"})
     assert isinstance(role, Played)
     assert (role.device, role.warm, degraded) == ("cpu", True, reason)
 

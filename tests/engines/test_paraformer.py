@@ -114,11 +114,11 @@ def test_agrees_with_the_stock_call_where_that_one_is_right(paraformer: Streamin
         "chunk_size": [0, 10, 5],
         "encoder_chunk_look_back": 4,
         "decoder_chunk_look_back": 1,
-        "encoder_conf": {"output_size": paraformer._loaded.model.encoder.output_size()},
+        "encoder_conf": {"output_size": paraformer.loaded.model.encoder.output_size()},
         "frontend_conf": {"n_mels": 80, "lfr_m": 7},
         "device": "cpu",
-        "tokenizer": paraformer._loaded.tokenizer,
-        "frontend": paraformer._loaded.frontend,
+        "tokenizer": paraformer.loaded.tokenizer,
+        "frontend": paraformer.loaded.frontend,
         "key": ["stock"],
     }
     samples, cache, stock = speech[: 8 * CHUNK + 4_000], {}, ""
@@ -126,7 +126,7 @@ def test_agrees_with_the_stock_call_where_that_one_is_right(paraformer: Streamin
         for at in range(0, len(samples), CHUNK):
             sound = torch.from_numpy(samples[at : at + CHUNK] / np.float32(32_768))
             final = at + CHUNK >= len(samples)
-            answer, _ = paraformer._loaded.model.inference([sound], cache=cache, is_final=final, **options)
+            answer, _ = paraformer.loaded.model.inference([sound], cache=cache, is_final=final, **options)
             stock += answer[0]["text"]
     assert len(stock) > 10
     assert stream(paraformer, samples)[-1] == stock

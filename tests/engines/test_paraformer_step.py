@@ -28,14 +28,14 @@ def features(engine: StreamingParaformer, samples: Samples) -> Feats:
     rows = []
     for number, piece in enumerate(pieces):
         last = number == len(pieces) - 1
-        feats, _ = engine._loaded.frontend(waveform(piece), [len(piece)], cache=memory, is_final=last)
+        feats, _ = engine.loaded.frontend(waveform(piece), [len(piece)], cache=memory, is_final=last)
         rows.append((feats[0].clone(), last))
     return rows
 
 
 def stock(engine: StreamingParaformer, feats: Feats) -> list[torch.Tensor]:
     """The stock class's log-probabilities, chunk by chunk."""
-    model, seen = engine._loaded.model, []
+    model, seen = engine.loaded.model, []
     decoder = model.cal_decoder_with_predictor_chunk
 
     def spy(*args: Any, **kwargs: Any) -> Any:
@@ -61,12 +61,12 @@ def stock(engine: StreamingParaformer, feats: Feats) -> list[torch.Tensor]:
                     frames[None].clone(),  # the stock class scales its input in place
                     torch.tensor([len(frames)]),
                     key=["stock"],
-                    tokenizer=engine._loaded.tokenizer,
+                    tokenizer=engine.loaded.tokenizer,
                     cache=state,
                     is_final=last,
                     device="cpu",
                 )
-                answers.append(seen[0] if seen else torch.zeros(0, len(engine._loaded.tokenizer.token_list)))
+                answers.append(seen[0] if seen else torch.zeros(0, len(engine.loaded.tokenizer.token_list)))
     finally:
         del model.cal_decoder_with_predictor_chunk
     return answers
@@ -135,6 +135,10 @@ def test_segments_that_come_and_go_share_steps_and_stay_themselves(
             assert_same(ours_now, theirs_now)
 
 
+def _full(*_: Any) -> Any:
+    raise MemoryError
+
+
 def test_a_failed_step_leaves_the_memories_as_they_were(
     paraformer: StreamingParaformer, cut: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,7 +147,7 @@ def test_a_failed_step_leaves_the_memories_as_they_were(
     with running():
         ((memory, _),) = network.step([Chunk(network.open(FRAMES), *feats[0])])
         with monkeypatch.context() as patch, pytest.raises(MemoryError):
-            patch.setattr(network._decoder.after_norm, "forward", lambda x: (_ for _ in ()).throw(MemoryError))
+            patch.setattr(network, "_decode", _full)
             network.step([Chunk(memory, *feats[1])])
         ((_, scores),) = network.step([Chunk(memory, *feats[1])])
     assert_same(scores, theirs[1])

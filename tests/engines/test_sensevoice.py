@@ -7,6 +7,7 @@ import torch
 from xingji.core.errors import EngineError
 from xingji.core.messages import NoSpeech, Transcribe
 from xingji.core.types import Hypothesis, Samples
+from xingji.engines.loading import running, waveform
 from xingji.engines.sensevoice import Rich, SenseVoice, parse
 
 SENTENCE = "大家好，我是李娜经理，欢迎参加今天的会议。"
@@ -43,23 +44,29 @@ def test_options_of_one_item_do_not_reach_the_next(sensevoice: SenseVoice, speec
     assert together[0] != together[2]
 
 
-def test_padding_changes_no_score(sensevoice: SenseVoice, speech: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
-    head = sensevoice._loaded.model.ctc
-    seen: list[torch.Tensor] = []
-    score = head.log_softmax
-
-    def spy(encoded: torch.Tensor) -> torch.Tensor:
-        seen.append(score(encoded))
-        return seen[-1]
-
-    monkeypatch.setattr(head, "log_softmax", spy)
+def test_a_batch_of_any_lengths_is_the_stock_class(
+    sensevoice: SenseVoice, speech: Samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each row's scores are those of the stock class alone, and padding changes none."""
+    model, network = sensevoice.loaded.model, sensevoice._network
+    logits: list[torch.Tensor] = []
+    monkeypatch.setattr(sensevoice, "_network", lambda *given: logits.append(network(*given)) or logits[-1])
     sounds = [speech, speech[:20_000], speech[30_000:70_000], speech[5_000:9_000]]
-    sensevoice.transcribe([Transcribe(1, sound, "auto", True) for sound in sounds])
-    (together,) = seen
+    texts = sensevoice.transcribe([Transcribe(1, sound, "auto", True) for sound in sounds])
+    assert len(logits) == 1  # one call for all
+    scores = torch.log_softmax(logits[0], dim=-1)
     for row, sound in enumerate(sounds):
-        sensevoice.transcribe([Transcribe(1, sound, "auto", True)])
-        alone = seen.pop()[0]
-        assert float((together[row, : len(alone)] - alone).abs().max()) <= 1e-4
+        theirs, stock = [], model.ctc.log_softmax
+        with monkeypatch.context() as patch, running():
+            patch.setattr(model.ctc, "log_softmax", lambda x, f=stock, kept=theirs: kept.append(f(x)) or kept[-1])
+            feats, lengths = sensevoice.loaded.frontend(waveform(sound), [len(sound)])
+            (answer,), _ = model.inference(
+                feats, lengths, tokenizer=sensevoice.loaded.tokenizer, data_type="fbank", use_itn=True,
+                device="cpu",
+            )  # fmt: skip
+        alone = theirs[0][0]
+        assert float((scores[row, : len(alone)] - alone).abs().max()) <= 1e-4
+        assert parse(answer["text"]).reading("auto") == texts[row]
 
 
 @pytest.mark.parametrize("itn", [True, False])
@@ -74,7 +81,7 @@ def test_noise_is_no_speech(sensevoice: SenseVoice) -> None:
 
 
 def test_digital_silence_has_finite_features(sensevoice: SenseVoice) -> None:
-    feats, _ = sensevoice._loaded.frontend(torch.zeros(1, 16_000), [16_000])
+    feats, _ = sensevoice.loaded.frontend(torch.zeros(1, 16_000), [16_000])
     assert bool(torch.isfinite(feats).all())
 
 

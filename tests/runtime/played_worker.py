@@ -22,7 +22,7 @@ from xingji.runtime.batch import Limit, Request
 
 
 class Played:
-    def __init__(self, models: dict[str, Path], device: str) -> None:
+    def __init__(self, models: dict[str, Path], device: str, precision: str) -> None:
         self._folder = models["folder"]
         self.limits: dict[type[Any], Limit] = {Detect: Limit(8), Transcribe: Limit(4, ordered=False)}
         self.load_on(device)

@@ -107,7 +107,8 @@ def make_link(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make
     monkeypatch.setattr(pool_module, "time", impatient)
 
     def make(job_timeout_s: float = 60.0, device: str = "cpu", start_limit_s: float = START_S) -> Link:
-        setup = {"models": {"folder": str(workplace)}, "device": device, "mps": False, "log_level": "CRITICAL"}
+        setup = {"models": {"folder": str(workplace)}, "device": device, "mps": False, "precision": "auto"}
+        setup |= {"log_level": "CRITICAL"}
         link = Link("segment", setup, job_timeout_s, start_limit_s, Metrics())
         links.append(link)
         return link

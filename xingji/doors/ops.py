@@ -38,6 +38,7 @@ def health() -> Response:
             models[part] = {
                 "loaded": link.ready.is_set(),
                 "device": link.models.get(part, {}).get("device", here.settings.device),
+                "runtime": link.models.get(part, {}).get("runtime"),
                 "degraded": link.degraded,
                 "name": here.models.names[part],
                 "source": here.models.source,

@@ -32,12 +32,13 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What was loaded, for the health page and the log. ``size`` is bytes of weights on disk."""
+    """What was loaded, for the health page and the log. ``size`` is bytes on disk of what it computes with."""
 
     model: str  # the class name in the model's configuration
     parameters: int
     size: int
     device: str
+    runtime: str  # what computes, and in which precision: "torch float32", "onnxruntime int8", …
 
 
 class Revision(NamedTuple):

@@ -15,7 +15,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,9 @@ import yaml
 
 from xingji.core.errors import EngineError
 from xingji.core.types import Samples
-from xingji.engines import Description
+from xingji.engines import Description, graphs
 from xingji.engines.device import out_of_memory
+from xingji.engines.graphs import Graphs
 
 log = logging.getLogger(__name__)
 
@@ -51,30 +52,55 @@ _BROKEN = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Loaded:
-    """A model in evaluation mode with its companions. ``frontend`` is None for text models."""
+    """A model in evaluation mode with its companions. ``frontend`` is None for text models.
+
+    Where there are ``graphs`` to compute with, the model has no weights, only its shape.
+    """
 
     model: Any  # torch.nn.Module of the class in the configuration
     frontend: Any
     tokenizer: Any
     device: str
-    size: int
+    weights: Path
+    graphs: Graphs | None = None
 
     def describe(self) -> Description:
         return Description(
             model=type(self.model).__name__,
             parameters=sum(p.numel() for p in self.model.parameters()),
-            size=self.size,
+            size=self.graphs.size if self.graphs else self.weights.stat().st_size,
             device=self.device,
+            runtime="torch float32" if self.graphs is None else f"onnxruntime {self.graphs.precision}",
         )
 
 
-def load(path: Path, device: str, kind: str) -> Loaded:
+def load(path: Path, device: str, kind: str, precision: str | None = None) -> Loaded:
     """Load the model of class ``kind`` (a key of ``_FILES``) from ``path`` onto ``device`` ("cpu", "cuda:0").
+
+    ``precision`` is for engines that can compute with graphs: auto (the fastest that is there), float32 or int8.
+    Graphs are for the CPU; on another device, and in float32 where there are none, torch computes.
 
     Sets torch to one thread: two engine threads on one core collapse in OpenMP's spin barriers.
     Raises EngineError; its text names the directory's last part only.
     """
     weights = _check(path, kind)
+    chosen = _graphs(weights, device, precision)
+    loaded = _load(path, "meta" if chosen else device, kind, weights)
+    return replace(loaded, device=device, graphs=chosen)
+
+
+def _graphs(weights: Path, device: str, precision: str | None) -> Graphs | None:
+    if precision is None or device != "cpu":
+        return None
+    wanted = [precision] if precision != "auto" else graphs.PRECISIONS
+    found = next((here for name in graphs.PRECISIONS if name in wanted and (here := graphs.find(weights, name))), None)
+    if found is None and precision == "int8":
+        raise EngineError(f"{weights.parent.name}: no int8 graphs; run python download_models.py --optimize")
+    return found
+
+
+def _load(path: Path, device: str, kind: str, weights: Path) -> Loaded:
+    """On the device "meta" the model is its shape alone."""
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise EngineError(f"{path.name}: no CUDA device")  # funasr would run on the CPU without a word
     with _quiet() as printed:
@@ -85,13 +111,14 @@ def load(path: Path, device: str, kind: str) -> Loaded:
                 raise  # not the directory's fault
             raise EngineError(f"{path.name}: cannot be loaded ({type(error).__name__})") from error
     model, frontend = auto.model, auto.kwargs["frontend"]
-    _check_weights(path.name, model, printed.getvalue())
+    if device != "meta":
+        _check_weights(path.name, model, printed.getvalue())
     if frontend is not None:
         if frontend.cmvn is None or frontend.cmvn.shape != (2, frontend.output_size()):
             raise EngineError(f"{path.name}: the feature statistics (am.mvn) do not fit the model")
         frontend.dither = 0.0  # the default adds noise: the same audio would give other text
     torch.set_num_threads(1)
-    return Loaded(model, frontend, auto.kwargs["tokenizer"], device, weights.stat().st_size)
+    return Loaded(model, frontend, auto.kwargs["tokenizer"], device, weights)
 
 
 def _build(path: Path, device: str, kind: str) -> Any:
@@ -100,7 +127,7 @@ def _build(path: Path, device: str, kind: str) -> Any:
 
     options = {"disable_update": True, "disable_pbar": True, "ignore_init_mismatch": False}
     try:
-        with _mapped(kind):
+        with _mapped(kind, device != "meta"):
             return AutoModel(model=str(path), device=device, ncpu=1, **options)
     except _NotWhole:
         # Tensors that the file lacks need the values that the class begins with; the caller judges which may.
@@ -112,8 +139,9 @@ class _NotWhole(Exception):
 
 
 @contextmanager
-def _mapped(kind: str) -> Iterator[None]:
-    """Have AutoModel build the class without memory and take the tensors from the file as they lie there."""
+def _mapped(kind: str, fill: bool) -> Iterator[None]:
+    """Have AutoModel build the class without memory and, to ``fill`` it, take the tensors from the file as they lie
+    there."""
     from funasr.auto import auto_model
     from funasr.register import tables
 
@@ -124,6 +152,8 @@ def _mapped(kind: str) -> Iterator[None]:
             return stock_class(**config)
 
     def assign(path: str, model: Any, **_: Any) -> None:
+        if not fill:
+            return
         try:
             state = torch.load(path, map_location="cpu", mmap=True)
         except RuntimeError:  # written in the old format, which cannot be mapped

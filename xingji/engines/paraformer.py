@@ -17,7 +17,8 @@ from xingji.core.messages import Decode
 from xingji.core.types import Samples
 from xingji.engines import Capabilities, Description
 from xingji.engines.loading import FRAME, load, running, steps, waveform
-from xingji.engines.paraformer_step import Chunk, Memory, Stepper
+from xingji.engines.networks import StreamDecoder, StreamEncoder
+from xingji.engines.paraformer_step import Chunk, Memory, Network, Stepper
 
 _STRIDE = 960  # samples of one encoder frame (60 ms)
 _SPECIAL = re.compile(r"<.*>")
@@ -42,15 +43,18 @@ class StreamingParaformer:
 
     capabilities = Capabilities(languages=("zh", "en"))
 
-    def __init__(self, path: Path, device: str) -> None:
-        """Raises EngineError if the directory is not a complete streaming Paraformer."""
-        self._loaded = load(path, device, "ParaformerStreaming")
-        self._network = Stepper(self._loaded.model, device)
-        model = self._loaded.model
+    def __init__(self, path: Path, device: str, precision: str | None = None) -> None:
+        """``precision`` as in ``loading.load``. Raises EngineError if the directory is not a complete streaming
+        Paraformer."""
+        self.loaded = load(path, device, "ParaformerStreaming", precision)
+        model, graphs = self.loaded.model, self.loaded.graphs
+        encode: Network = graphs.open("encoder") if graphs else StreamEncoder(model).eval()
+        decode: Network = graphs.open("decoder") if graphs else StreamDecoder(model).eval()
+        self._network = Stepper(model, encode, decode, device)
         self._silent = {model.sos, model.eos, model.blank_id}
 
     def describe(self) -> Description:
-        return self._loaded.describe()
+        return self.loaded.describe()
 
     def open(self) -> Segment:
         return Segment()
@@ -95,7 +99,7 @@ class StreamingParaformer:
             state.heard += len(samples)
             if state.heard < FRAME:
                 continue  # nothing was said in less than one frame
-            feats, _ = self._loaded.frontend(waveform(samples), [len(samples)], cache=state.frontend, is_final=last)
+            feats, _ = self.loaded.frontend(waveform(samples), [len(samples)], cache=state.frontend, is_final=last)
             assert state.memory is not None
             sizes[state.chunk].append((state, Chunk(state.memory, feats[0], last)))
         for group in sizes.values():
@@ -103,7 +107,7 @@ class StreamingParaformer:
             for (state, _), (memory, scores) in zip(group, answers, strict=True):
                 state.memory = memory
                 tokens = [token for token in scores.argmax(dim=-1).tolist() if token not in self._silent]
-                for piece in self._loaded.tokenizer.ids2tokens(tokens):
+                for piece in self.loaded.tokenizer.ids2tokens(tokens):
                     _append(state, piece)
 
 

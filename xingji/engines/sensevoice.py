@@ -19,6 +19,7 @@ from xingji.core.messages import NoSpeech, Transcribe
 from xingji.core.types import Hypothesis, Samples
 from xingji.engines import Capabilities, Description
 from xingji.engines.loading import FRAME, load, running, waveform
+from xingji.engines.networks import SegmentNetwork
 
 _LANGUAGES = ("zh", "en", "yue", "ja", "ko")
 _EMOTIONS = ("HAPPY", "SAD", "ANGRY", "NEUTRAL", "FEARFUL", "DISGUSTED", "SURPRISED", "EMO_UNKNOWN")
@@ -48,12 +49,15 @@ class SenseVoice:
 
     capabilities = Capabilities(languages=_LANGUAGES, punctuation=True, itn=True)
 
-    def __init__(self, path: Path, device: str) -> None:
-        """Raises EngineError if the directory is not a complete SenseVoiceSmall model."""
-        self._loaded = load(path, device, "SenseVoiceSmall")
+    def __init__(self, path: Path, device: str, precision: str | None = None) -> None:
+        """``precision`` as in ``loading.load``. Raises EngineError if the directory is not a complete
+        SenseVoiceSmall model."""
+        self.loaded = load(path, device, "SenseVoiceSmall", precision)
+        graphs = self.loaded.graphs
+        self._network = graphs.open("segment") if graphs else SegmentNetwork(self.loaded.model).eval()
 
     def describe(self) -> Description:
-        return self._loaded.describe()
+        return self.loaded.describe()
 
     def transcribe(self, items: Sequence[Transcribe]) -> list[Hypothesis | NoSpeech]:
         """Segments that ask for the same language and style go through the model together.
@@ -76,22 +80,22 @@ class SenseVoice:
         return answers
 
     def _hear(self, segments: Sequence[Samples], language: str, itn: bool) -> list[str]:
-        """The raw text of each segment. The model masks what is padding."""
-        loaded = self._loaded
-        feats = [loaded.frontend(waveform(samples), [len(samples)])[0][0] for samples in segments]
-        # ban_emo_unk stays off: it indexes the official vocabulary and fails with a smaller one.
-        results, _ = loaded.model.inference(
-            pad_sequence(feats, batch_first=True).to(torch.float32),
-            torch.tensor([len(rows) for rows in feats], dtype=torch.int32),
-            key=["segment"],
-            tokenizer=loaded.tokenizer,
-            frontend=loaded.frontend,
-            data_type="fbank",
-            language=language,
-            use_itn=itn,
-            device=loaded.device,
+        """The raw text of each segment, tags and all: the best token of every frame, without repetitions and blanks."""
+        model, device = self.loaded.model, self.loaded.device
+        feats = [self.loaded.frontend(waveform(samples), [len(samples)])[0][0] for samples in segments]
+        prompt = [model.lid_dict[language], 1, 2, model.textnorm_dict["withitn" if itn else "woitn"]]
+        lengths = [len(rows) for rows in feats]
+        logits = self._network(
+            pad_sequence(feats, batch_first=True).to(device),
+            torch.tensor([prompt] * len(feats), device=device),
+            torch.tensor(lengths, device=device),
         )
-        return [result["text"] for result in results]
+        best = logits.argmax(dim=-1).cpu()
+        texts = []
+        for row, length in zip(best, lengths, strict=True):
+            tokens = row[: len(prompt) + length].unique_consecutive()
+            texts.append(self.loaded.tokenizer.decode(tokens[tokens != model.blank_id].tolist()))
+        return texts
 
 
 def parse(raw: str) -> Rich:

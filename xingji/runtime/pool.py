@@ -283,9 +283,10 @@ class Pool:
         log_level: str,
         metrics: Metrics,
         mps: bool = True,
+        precision: str = "auto",
     ) -> None:
         folders = {name: str(path) for name, path in models.items()}
-        setup = {"models": folders, "device": device, "mps": mps, "log_level": log_level}
+        setup = {"models": folders, "device": device, "mps": mps, "precision": precision, "log_level": log_level}
         limits = job_timeout_s, SLOW_STARTS * start_timeout_s
         self.links = {role: Link(role, setup, *limits, metrics) for role in ("stream", "segment")}
         for role, link in self.links.items():

@@ -60,6 +60,7 @@ class StreamRole:
 
     models: dict[str, Path]
     device: str
+    precision: str = "auto"
     limits: Mapping[type[Any], Limit] = field(default_factory=STREAM_LIMITS.copy)
     _streams: dict[int, _Stream] = field(default_factory=dict)
     _vad: Any = None
@@ -77,7 +78,7 @@ class StreamRole:
         self.device = device
         self._streams.clear()
         self._vad = Fsmn(self.models["vad"], device)
-        self._asr = StreamingParaformer(self.models["paraformer"], device)
+        self._asr = StreamingParaformer(self.models["paraformer"], device, self.precision)
         self._punc = CtPunc(self.models["punc"], device)
 
     def warm_up(self) -> None:
@@ -153,6 +154,7 @@ class SegmentRole:
 
     models: dict[str, Path]
     device: str
+    precision: str = "auto"
     limits: Mapping[type[Any], Limit] = field(default_factory=dict)
     _asr: Any = None
 
@@ -163,7 +165,7 @@ class SegmentRole:
         from ..engines.sensevoice import SenseVoice
 
         self.device, self.limits = device, SEGMENT_LIMITS["cpu" if device == "cpu" else "accelerator"]
-        self._asr = SenseVoice(self.models["sensevoice"], device)
+        self._asr = SenseVoice(self.models["sensevoice"], device, self.precision)
 
     def warm_up(self) -> None:
         self._asr.transcribe([Transcribe(0, _noise(), "auto", True)])
@@ -178,7 +180,7 @@ class SegmentRole:
         return {"sensevoice": asdict(self._asr.describe())}
 
 
-ROLES: dict[str, Callable[[dict[str, Path], str], Role]] = {"stream": StreamRole, "segment": SegmentRole}
+ROLES: dict[str, Callable[[dict[str, Path], str, str], Role]] = {"stream": StreamRole, "segment": SegmentRole}
 
 
 def _noise() -> Any:

@@ -149,7 +149,8 @@ def load(role_name: str, setup: dict[str, Any]) -> tuple[Role, str | None]:
     """The role's models, loaded and warm, and why they are not on the device that was asked for."""
 
     def build(device: str) -> Role:
-        role = ROLES[role_name]({name: Path(path) for name, path in setup["models"].items()}, device)
+        folders = {name: Path(path) for name, path in setup["models"].items()}
+        role = ROLES[role_name](folders, device, setup["precision"])
         role.warm_up()
         return role
 
