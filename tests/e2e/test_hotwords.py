@@ -76,8 +76,8 @@ def test_words_of_one_recording(server: Server) -> None:
 
 
 def test_a_named_table(server: Server) -> None:
-    said, other = utterance("name_lintao"), utterance("name_zhangwei")
-    assert server.post(TABLES, json={"id": "names", "hotwords": ["林滔", "张玮"]}).status_code == 201
+    said, other = utterance("name_lintao"), utterance("name_zhaolei")
+    assert server.post(TABLES, json={"id": "names", "hotwords": ["林滔", "赵垒"]}).status_code == 201
     try:
         assert server.get(TABLES).json()["data"]["tables"][0]["id"] == "names"
         with Recorder(server.url) as client:
@@ -87,7 +87,7 @@ def test_a_named_table(server: Server) -> None:
             assert requests.delete(server.url + TABLES + "/names", timeout=10).status_code == 200
             client.play(other.pcm, pace=0)  # a recording keeps the table that it started with
             text = client.stop()["sensevoice"]
-            assert "林滔" in text and "张玮" in text
+            assert "林滔" in text and "赵垒" in text
             refused = client.client.call("start_recording", {"hotword_table": "names"}, timeout=10)
             assert refused == {"ok": False, "code": "bad_config", "field": "hotword_table"}
     finally:
