@@ -35,9 +35,9 @@ def test_a_server_that_is_well_passes(server: Server) -> None:
     status, said = run("--file", MP3, "--url", server.url)
     assert status == 0, said
     assert said.count("✓") == 4 and "通过" in said and "跳过" not in said
-    wanted = "".join(sentence["written"] for sentence in utterance("two_sentences").sentences)
-    heard = [line for line in said.splitlines() if cer([(wanted, line)]) <= 0.05]  # compression may cost a character
-    assert len(heard) >= 2, said  # uploaded and live
+    texts = [line.partition("] ")[2] for line in said.splitlines()]
+    for sentence in utterance("two_sentences").sentences:  # compression may cost a character
+        assert sum(cer([(sentence["written"], text)]) <= 0.1 for text in texts) == 2, said  # uploaded and live
 
 
 def test_a_file_that_is_no_audio_fails_where_audio_matters(server: Server) -> None:
