@@ -3,6 +3,7 @@
 ``python -m tools.bench_engines MODELS [--batches 1 2 4 8 16]`` runs the engines of a model directory (of
 ``tools.fullsize``, say) in this process, on one thread, on noise: processor milliseconds per stream, median of
 the calls after the first few. ``stock`` is funasr's own call for one stream, which cannot take more.
+``--precision int8`` or ``float32`` computes with the graphs that ``download_models.py --optimize`` wrote.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import numpy as np
 from xingji.core.messages import Decode, Detect, Transcribe
 from xingji.core.types import SAMPLE_RATE, Samples
 from xingji.engines.fsmn_vad import Fsmn
+from xingji.engines.graphs import PRECISIONS
 from xingji.engines.loading import running, waveform
 from xingji.engines.paraformer import StreamingParaformer
 from xingji.engines.sensevoice import SenseVoice
@@ -93,16 +95,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.bench_engines", description=__doc__)
     parser.add_argument("models", type=Path)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 2, 4, 8, 16])
+    parser.add_argument("--precision", choices=PRECISIONS, help="graphs instead of torch")
     options = parser.parse_args(arguments)
     print("| engine | audio | stock | " + " | ".join(f"batch {n}" for n in options.batches) + " |")
     print("|---|---|--:|" + "--:|" * len(options.batches))
     vad = Fsmn(options.models / "vad", "cpu")
     row("FSMN-VAD", "200 ms", None, lambda n: detection(vad, n), options.batches)
-    paraformer = StreamingParaformer(options.models / "paraformer", "cpu")
-    stock = stock_streaming(paraformer)
+    paraformer = StreamingParaformer(options.models / "paraformer", "cpu", options.precision)
+    stock = None if options.precision else stock_streaming(paraformer)
     row("streaming Paraformer", "600 ms", stock, lambda n: streaming(paraformer, n), options.batches)
-    sensevoice = SenseVoice(options.models / "sensevoice", "cpu")
+    sensevoice = SenseVoice(options.models / "sensevoice", "cpu", options.precision)
     row("SenseVoice", "5 s", None, lambda n: second_pass(sensevoice, n), options.batches)
+    for engine in (paraformer, sensevoice):
+        said = engine.describe()
+        print(f"<!-- {said.model}: {said.runtime}, {said.size / 1e6:.0f} MB -->")
 
 
 def row(name: str, audio: str, stock: float | None, cost: Callable[[int], float], batches: Sequence[int]) -> None:
