@@ -17,7 +17,7 @@ from xingji.engines.paraformer import StreamingParaformer
 from xingji.engines.sensevoice import SenseVoice
 
 PACK = ("vad", "paraformer", "punc", "sensevoice")
-SENTENCE = "大家好，我是李娜经理，欢迎参加今天的会议。"
+SENTENCE = "大家好，我是赵磊经理，欢迎参加今天的会议。"
 Say = Callable[[str], Samples]
 
 

@@ -19,7 +19,7 @@ from xingji.engines.paraformer import Segment, StreamingParaformer, _append
 from xingji.engines.paraformer_step import Chunk, Memory
 
 CHUNK = 9_600
-REFERENCE = "大家好我是李娜经理欢迎参加今天的会议"
+REFERENCE = "大家好我是赵磊经理欢迎参加今天的会议"
 
 
 def stream(engine: StreamingParaformer, samples: Samples, sizes: list[int] | None = None) -> list[str]:

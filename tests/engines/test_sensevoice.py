@@ -10,7 +10,7 @@ from xingji.core.types import Hypothesis, Samples
 from xingji.engines.loading import running, waveform
 from xingji.engines.sensevoice import Rich, SenseVoice, parse
 
-SENTENCE = "大家好，我是李娜经理，欢迎参加今天的会议。"
+from .conftest import SENTENCE
 
 
 def read(engine: SenseVoice, samples: Samples, *, language: str = "auto", itn: bool = True) -> Hypothesis | NoSpeech:
