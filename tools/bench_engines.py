@@ -106,9 +106,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     row("streaming Paraformer", "600 ms", stock, lambda n: streaming(paraformer, n), options.batches)
     sensevoice = SenseVoice(options.models / "sensevoice", "cpu", options.precision)
     row("SenseVoice", "5 s", None, lambda n: second_pass(sensevoice, n), options.batches)
-    for engine in (paraformer, sensevoice):
-        said = engine.describe()
-        print(f"<!-- {said.model}: {said.runtime}, {said.size / 1e6:.0f} MB -->")
 
 
 def row(name: str, audio: str, stock: float | None, cost: Callable[[int], float], batches: Sequence[int]) -> None:
