@@ -47,8 +47,8 @@ class Settings(BaseSettings):
     )
     precision: Literal["auto", "float32", "int8"] = Field(
         "auto",
-        description="auto（CPU 上有 --optimize 写好的图就用，int8 优先）、float32 或 int8（没有 int8 图则不启动）。"
-        " What recognisers compute with on a CPU; int8 needs download_models.py --optimize.",
+        description="auto（CPU 上有 --optimize 写好的图就用，int8 优先）、float32 或 int8（没有 int8 图就不会就绪）。"
+        " What recognisers compute with on a CPU; without int8 graphs, int8 never gets ready.",
     )
     async_mode: Literal["eventlet", "threading"] = Field(
         "eventlet", description="eventlet（默认）或 threading（开发、Windows，约 100 个客户端以内）。 Server threads."

@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..core.errors import EngineError
 from ..core.messages import Forgotten, Lost, Result
 from . import ipc
 from .batch import Request, take
@@ -166,7 +167,10 @@ def main(role_name: str, address: str) -> None:
     setup = json.loads(os.environ["XINGJI_WORKER"])
     logging.basicConfig(level=setup["log_level"], stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
     connection = connect(address, setup["token"])
-    role, degraded = load(role_name, setup)
+    try:
+        role, degraded = load(role_name, setup)
+    except EngineError as error:
+        sys.exit(f"{role_name} worker: {error}")  # whatever is wrong with a directory is said in one sentence
     ipc.send(connection, {"ready": role.describe(), "degraded": degraded})
     Worker(connection, role).run()
 
