@@ -16,7 +16,7 @@ from pathlib import Path
 from xingji.runtime.download import Download, Exit, check
 from xingji.runtime.hubs import hubs
 from xingji.runtime.models import ModelsMissing, find
-from xingji.runtime.optimising import optimise
+from xingji.runtime.optimise import optimise
 from xingji.runtime.registry import RegistryError, Store, official
 from xingji.settings import Settings
 
@@ -31,7 +31,7 @@ def main() -> int:
     parser.add_argument(
         "--optimize", nargs="?", const="int8", choices=("int8", "float32"), help="导出加速图（export faster graphs）"
     )
-    parser.add_argument("--clips", type=Path, default=CLIPS, help="导出后比较用的 WAV 目录（clips to compare on）")
+    parser.add_argument("--clips", type=Path, default=CLIPS, help="导出后比较用的录音目录（clips to compare on）")
     chosen = parser.parse_args()
     entries = {id: entry for id, entry in entries.items() if id in (chosen.model or entries)}
     settings = Settings()

@@ -79,9 +79,16 @@ def init_models(settings: Settings, metrics: Metrics | None = None) -> tuple[Mod
     if settings.download and settings.models in ("auto", "official"):
         download(store)
     models = find(settings.models, store)
-    timeouts = settings.job_timeout_s, settings.start_timeout_s
-    told = settings.log_level, metrics or Metrics()
-    pool = Pool(models.paths, settings.device, *timeouts, *told, settings.use_mps, settings.precision)
+    pool = Pool(
+        models.paths,
+        settings.device,
+        settings.job_timeout_s,
+        settings.start_timeout_s,
+        settings.log_level,
+        metrics or Metrics(),
+        mps=settings.use_mps,
+        precision=settings.precision,
+    )
     atexit.register(pool.close)
     return models, pool
 

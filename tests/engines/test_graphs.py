@@ -1,12 +1,13 @@
 """Exported networks: float32 is torch within 1e-4, int8 reads the same and no row knows of the others."""
 
+import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -14,18 +15,17 @@ from xingji.core.errors import EngineError
 from xingji.core.messages import Transcribe
 from xingji.core.types import Samples
 from xingji.engines import graphs
+from xingji.engines.export import difference, export
 from xingji.engines.graphs import PRECISIONS, Precision
-from xingji.engines.loading import load, running
-from xingji.engines.optimise import difference, optimise
+from xingji.engines.loading import load
 from xingji.engines.paraformer import StreamingParaformer
-from xingji.engines.paraformer_step import Chunk
 from xingji.engines.sensevoice import SenseVoice
 
 from .conftest import SENTENCE
+from .scores import Feats, assert_same, features, run, segment_scores
 
 pytestmark = pytest.mark.models
 
-CHUNK = 9_600
 ROOT = Path(__file__).parents[2]
 
 
@@ -36,7 +36,7 @@ def optimised(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for part in ("paraformer", "sensevoice"):
         shutil.copytree(models / part, root / part)
         for precision in PRECISIONS:
-            optimise(part, root / part, precision)
+            export(part, root / part, precision)
     return root
 
 
@@ -45,83 +45,48 @@ def sounds(speech: Samples) -> list[Samples]:
     return [speech, speech[:20_000], speech[30_000:70_000], speech[5_000:9_000]]
 
 
-def logits(engine: SenseVoice, sounds: list[Samples], monkeypatch: pytest.MonkeyPatch) -> torch.Tensor:
-    network, kept = engine._network, []
-    with monkeypatch.context() as patch:
-        patch.setattr(engine, "_network", lambda *given: kept.append(network(*given)) or kept[-1])
-        engine.transcribe([Transcribe(1, sound, "auto", True) for sound in sounds])
-    (answer,) = kept
-    return torch.log_softmax(answer, dim=-1)
-
-
 def test_segment_scores_in_float32_are_those_of_torch(
     optimised: Path, sensevoice: SenseVoice, sounds: list[Samples], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = SenseVoice(optimised / "sensevoice", "cpu", "float32")
-    ours, theirs = logits(engine, sounds, monkeypatch), logits(sensevoice, sounds, monkeypatch)
+    ours, theirs = segment_scores(engine, sounds, monkeypatch), segment_scores(sensevoice, sounds, monkeypatch)
     for row, sound in enumerate(sounds):
         frames = 4 + len(sound) // 960
-        assert float((ours[row, :frames] - theirs[row, :frames]).abs().max()) <= 1e-4
-
-
-def chunks(engine: StreamingParaformer, sound: Samples) -> list[tuple[torch.Tensor, bool]]:
-    """Features of every chunk, and whether it is the last."""
-    memory: dict[str, object] = {}
-    pieces = []
-    for at in range(0, len(sound), CHUNK):
-        piece, last = sound[at : at + CHUNK], at + CHUNK >= len(sound)
-        wave = torch.from_numpy(piece.astype(np.float32) / 32768)[None]
-        pieces.append((engine.loaded.frontend(wave, [len(piece)], cache=memory, is_final=last)[0][0].clone(), last))
-    return pieces
-
-
-def step_through(engine: StreamingParaformer, parts: list[tuple[int, Samples]]) -> list[list[torch.Tensor]]:
-    """Scores of every step; each part begins at its step and shares it with all that are running."""
-    fed = [(start, chunks(engine, sound)) for start, sound in parts]
-    network = engine._network
-    memories = [network.open(CHUNK // 960) for _ in fed]
-    answers: list[list[torch.Tensor]] = [[] for _ in fed]
-    for now in range(max(start + len(pieces) for start, pieces in fed)):
-        live = [row for row, (start, pieces) in enumerate(fed) if start <= now < start + len(pieces)]
-        with running():
-            given = [Chunk(memories[row], *fed[row][1][now - fed[row][0]]) for row in live]
-            for row, (memory, scores) in zip(live, network.step(given) if live else [], strict=True):
-                memories[row] = memory
-                answers[row].append(scores)
-    return answers
+        assert_same(ours[row, :frames], theirs[row, :frames])
 
 
 @pytest.fixture(scope="module")
-def parts(speech: Samples) -> list[tuple[int, Samples]]:
-    return [(0, speech), (1, speech[7_000:52_345]), (3, speech[20_000:]), (3, speech[9_000:10_500])]
+def parts(paraformer: StreamingParaformer, speech: Samples) -> list[Feats]:
+    return [
+        features(paraformer, part) for part in (speech, speech[7_000:52_345], speech[20_000:], speech[9_000:10_500])
+    ]
+
+
+STARTS = [0, 1, 3, 3]
 
 
 def test_streaming_scores_in_float32_are_those_of_torch(
-    optimised: Path, paraformer: StreamingParaformer, parts: list[tuple[int, Samples]]
+    optimised: Path, paraformer: StreamingParaformer, parts: list[Feats]
 ) -> None:
     engine = StreamingParaformer(optimised / "paraformer", "cpu", "float32")
-    for ours, theirs in zip(step_through(engine, parts), step_through(paraformer, parts), strict=True):
-        for mine, stock in zip(ours, theirs, strict=True):
-            assert mine.shape == stock.shape
-            if len(stock):
-                assert float((mine - stock).abs().max()) <= 1e-4
+    for ours, theirs in zip(run(engine, parts, STARTS), run(paraformer, parts, STARTS), strict=True):
+        for ours_now, theirs_now in zip(ours, theirs, strict=True):
+            assert_same(ours_now, theirs_now)
 
 
 def test_in_int8_no_segment_knows_who_shares_its_batch(
-    optimised: Path, sounds: list[Samples], parts: list[tuple[int, Samples]], monkeypatch: pytest.MonkeyPatch
+    optimised: Path, sounds: list[Samples], parts: list[Feats], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     second = SenseVoice(optimised / "sensevoice", "cpu", "int8")
-    together = logits(second, sounds, monkeypatch)
+    together = segment_scores(second, sounds, monkeypatch)
     for row, sound in enumerate(sounds):
-        (alone,) = logits(second, [sound], monkeypatch)
-        assert float((together[row, : len(alone)] - alone).abs().max()) <= 1e-3
+        (alone,) = segment_scores(second, [sound], monkeypatch)
+        assert_same(together[row, : len(alone)], alone)
     streaming = StreamingParaformer(optimised / "paraformer", "cpu", "int8")
-    for ours, part in zip(step_through(streaming, parts), parts, strict=True):
-        (theirs,) = step_through(streaming, [(0, part[1])])
-        for mine, single in zip(ours, theirs, strict=True):
-            assert mine.shape == single.shape
-            if len(single):
-                assert float((mine - single).abs().max()) <= 1e-3
+    for ours, part in zip(run(streaming, parts, STARTS), parts, strict=True):
+        (alone,) = run(streaming, [part], [0])
+        for ours_now, alone_now in zip(ours, alone, strict=True):
+            assert_same(ours_now, alone_now)
 
 
 def test_int8_reads_the_same(optimised: Path, speech: Samples) -> None:
@@ -210,3 +175,23 @@ def test_one_command_writes_them_and_says_what_changes(models: Path, tmp_path: P
     assert done.stdout.count("%") == 2
     for part in ("paraformer", "sensevoice"):
         assert graphs.find(tmp_path / part / "model.pt", "int8")
+
+
+def test_a_worker_that_lacks_them_says_so_in_one_sentence(models: Path, tmp_path: Path) -> None:
+    setup = {"models": {"sensevoice": str(models / "sensevoice")}, "device": "cpu", "mps": False, "precision": "int8"}
+    address = str(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX) as gateway:
+        gateway.bind(address)
+        gateway.listen()
+        done = subprocess.run(
+            [sys.executable, "-m", "xingji.runtime.worker", "segment", address],
+            env=os.environ | {"XINGJI_WORKER": json.dumps(setup | {"token": "", "log_level": "WARNING"})},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            cwd=ROOT,
+        )
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "segment worker: sensevoice: no int8 graphs; run python download_models.py --optimize"
+    ]

@@ -10,27 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from xingji.core.types import Samples
-from xingji.engines.loading import running, waveform
+from xingji.engines.loading import running
 from xingji.engines.paraformer import StreamingParaformer
-from xingji.engines.paraformer_step import Chunk, Memory, integrate
+from xingji.engines.paraformer_step import Chunk, integrate
 
-CHUNK = 9_600
-FRAMES = CHUNK // 960
-Feats = list[tuple[torch.Tensor, bool]]
+from .scores import CHUNK, FRAMES, Feats, assert_same, features, run
 
 pytestmark = pytest.mark.models
-
-
-def features(engine: StreamingParaformer, samples: Samples) -> Feats:
-    """What the stock front end gives for each chunk, and whether it is the last."""
-    memory: dict[str, Any] = {}
-    pieces = [samples[at : at + CHUNK] for at in range(0, len(samples), CHUNK)]
-    rows = []
-    for number, piece in enumerate(pieces):
-        last = number == len(pieces) - 1
-        feats, _ = engine.loaded.frontend(waveform(piece), [len(piece)], cache=memory, is_final=last)
-        rows.append((feats[0].clone(), last))
-    return rows
 
 
 def stock(engine: StreamingParaformer, feats: Feats) -> list[torch.Tensor]:
@@ -72,13 +58,6 @@ def stock(engine: StreamingParaformer, feats: Feats) -> list[torch.Tensor]:
     return answers
 
 
-def assert_same(ours: torch.Tensor, theirs: torch.Tensor) -> None:
-    assert ours.shape == theirs.shape
-    assert torch.equal(ours.argmax(-1), theirs.argmax(-1))
-    if len(ours):
-        assert float((ours - theirs).abs().max()) <= 1e-4
-
-
 @pytest.fixture(scope="session")
 def cut(paraformer: StreamingParaformer, speech: Samples) -> Any:
     """Features and stock answers of a piece of the sentence, made once for each."""
@@ -89,21 +68,6 @@ def cut(paraformer: StreamingParaformer, speech: Samples) -> Any:
         return feats, stock(paraformer, feats)
 
     return make
-
-
-def run(engine: StreamingParaformer, parts: list[Feats], starts: list[int]) -> list[list[torch.Tensor]]:
-    """Every part begins at its step; all that are running share each step."""
-    memories: list[Memory] = [engine._network.open(FRAMES) for _ in parts]
-    answers: list[list[torch.Tensor]] = [[] for _ in parts]
-    for now in range(max(start + len(part) for start, part in zip(starts, parts, strict=True))):
-        live = [row for row, part in enumerate(parts) if starts[row] <= now < starts[row] + len(part)]
-        if live:
-            chunks = [Chunk(memories[row], *parts[row][now - starts[row]]) for row in live]
-            with running():
-                for row, (memory, scores) in zip(live, engine._network.step(chunks), strict=True):
-                    memories[row] = memory
-                    answers[row].append(scores)
-    return answers
 
 
 @pytest.mark.parametrize("length", [CHUNK * 6, CHUNK * 7 + 400, CHUNK * 3 + 9_599, 2_000])

@@ -11,6 +11,7 @@ from xingji.engines.loading import running, waveform
 from xingji.engines.sensevoice import Rich, SenseVoice, parse
 
 from .conftest import SENTENCE
+from .scores import assert_same, segment_scores
 
 
 def read(engine: SenseVoice, samples: Samples, *, language: str = "auto", itn: bool = True) -> Hypothesis | NoSpeech:
@@ -48,13 +49,10 @@ def test_a_batch_of_any_lengths_is_the_stock_class(
     sensevoice: SenseVoice, speech: Samples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each row's scores are those of the stock class alone, and padding changes none."""
-    model, network = sensevoice.loaded.model, sensevoice._network
-    logits: list[torch.Tensor] = []
-    monkeypatch.setattr(sensevoice, "_network", lambda *given: logits.append(network(*given)) or logits[-1])
+    model = sensevoice.loaded.model
     sounds = [speech, speech[:20_000], speech[30_000:70_000], speech[5_000:9_000]]
     texts = sensevoice.transcribe([Transcribe(1, sound, "auto", True) for sound in sounds])
-    assert len(logits) == 1  # one call for all
-    scores = torch.log_softmax(logits[0], dim=-1)
+    scores = segment_scores(sensevoice, sounds, monkeypatch)
     for row, sound in enumerate(sounds):
         theirs, stock = [], model.ctc.log_softmax
         with monkeypatch.context() as patch, running():
@@ -65,7 +63,7 @@ def test_a_batch_of_any_lengths_is_the_stock_class(
                 device="cpu",
             )  # fmt: skip
         alone = theirs[0][0]
-        assert float((scores[row, : len(alone)] - alone).abs().max()) <= 1e-4
+        assert_same(scores[row, : len(alone)], alone)
         assert parse(answer["text"]).reading("auto") == texts[row]
 
 

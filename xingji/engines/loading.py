@@ -92,11 +92,12 @@ def load(path: Path, device: str, kind: str, precision: str | None = None) -> Lo
 def _graphs(weights: Path, device: str, precision: str | None) -> Graphs | None:
     if precision is None or device != "cpu":
         return None
-    wanted = [precision] if precision != "auto" else graphs.PRECISIONS
-    found = next((here for name in graphs.PRECISIONS if name in wanted and (here := graphs.find(weights, name))), None)
-    if found is None and precision == "int8":
+    for name in graphs.PRECISIONS:
+        if precision in ("auto", name) and (found := graphs.find(weights, name)):
+            return found
+    if precision == "int8":
         raise EngineError(f"{weights.parent.name}: no int8 graphs; run python download_models.py --optimize")
-    return found
+    return None
 
 
 def _load(path: Path, device: str, kind: str, weights: Path) -> Loaded:
