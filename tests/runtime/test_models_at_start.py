@@ -105,7 +105,7 @@ def test_downloading_comes_first_where_it_is_allowed(
     done: list[str] = []
 
     class NoPool:
-        def __init__(self, *_: Any) -> None:
+        def __init__(self, *_: Any, **__: Any) -> None:
             done.append("pool")
 
         def close(self) -> None: ...
