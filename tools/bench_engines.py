@@ -3,13 +3,16 @@
 ``python -m tools.bench_engines MODELS [--batches 1 2 4 8 16]`` runs the engines of a model directory (of
 ``tools.fullsize``, say) in this process, on one thread, on noise: processor milliseconds per stream, median of
 the calls after the first few. ``stock`` is funasr's own call for one stream, which cannot take more.
-``--precision int8`` or ``float32`` computes with the graphs that ``download_models.py --optimize`` wrote.
+``--precision`` torch (and then ``stock`` is measured too), float32 or int8, with the graphs that
+``download_models.py --optimize`` wrote.
 """
 
 import argparse
+import io
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,6 @@ from xingji.core.messages import Decode, Detect, Transcribe
 from xingji.core.types import SAMPLE_RATE, Samples
 from xingji.engines.fsmn_vad import Fsmn
 from xingji.engines.graphs import PRECISIONS
-from xingji.engines.loading import running, waveform
 from xingji.engines.paraformer import StreamingParaformer
 from xingji.engines.sensevoice import SenseVoice
 
@@ -65,23 +67,17 @@ def streaming(engine: StreamingParaformer, batch: int) -> float:
     return cost_ms(call)
 
 
-def stock_streaming(engine: StreamingParaformer) -> float:
-    loaded = engine.loaded
-    cache: dict[str, Any] = loaded.model.init_cache(
-        {},
-        chunk_size=[0, 10, 5],
-        encoder_conf={"output_size": loaded.model.encoder.output_size()},
-        frontend_conf={"n_mels": loaded.frontend.n_mels, "lfr_m": loaded.frontend.lfr_m},
-        encoder_chunk_look_back=4,
-        decoder_chunk_look_back=1,
-    )
+def stock_streaming(path: Path) -> float:
+    from funasr import AutoModel
+
+    with redirect_stdout(io.StringIO()):
+        auto = AutoModel(model=str(path), device="cpu", ncpu=1, disable_update=True, disable_pbar=True)
+    cache: dict[str, Any] = {}
+    options = {"chunk_size": [0, 10, 5], "encoder_chunk_look_back": 4, "decoder_chunk_look_back": 1, "ncpu": 1}
 
     def call(number: int) -> object:
-        with running():
-            sound = waveform(noise(CHUNK, number))
-            feats, lengths = loaded.frontend(sound, [CHUNK], cache=cache["frontend"], is_final=False)
-            options = {"key": ["x"], "tokenizer": loaded.tokenizer, "cache": cache, "is_final": False, "device": "cpu"}
-            return loaded.model.generate_chunk(feats, lengths, **options)
+        with redirect_stdout(io.StringIO()):
+            return auto.generate(noise(CHUNK, number) / np.float32(32_768), cache=cache, is_final=False, **options)
 
     return cost_ms(call)
 
@@ -95,14 +91,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.bench_engines", description=__doc__)
     parser.add_argument("models", type=Path)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 2, 4, 8, 16])
-    parser.add_argument("--precision", choices=PRECISIONS, help="graphs instead of torch")
+    parser.add_argument("--precision", choices=("torch", *PRECISIONS), default="torch")
     options = parser.parse_args(arguments)
     print("| engine | audio | stock | " + " | ".join(f"batch {n}" for n in options.batches) + " |")
     print("|---|---|--:|" + "--:|" * len(options.batches))
-    vad = Fsmn(options.models / "vad", "cpu")
+    vad = Fsmn(options.models / "vad", "cpu", options.precision)
     row("FSMN-VAD", "200 ms", None, lambda n: detection(vad, n), options.batches)
     paraformer = StreamingParaformer(options.models / "paraformer", "cpu", options.precision)
-    stock = None if options.precision else stock_streaming(paraformer)
+    stock = stock_streaming(options.models / "paraformer") if options.precision == "torch" else None
     row("streaming Paraformer", "600 ms", stock, lambda n: streaming(paraformer, n), options.batches)
     sensevoice = SenseVoice(options.models / "sensevoice", "cpu", options.precision)
     row("SenseVoice", "5 s", None, lambda n: second_pass(sensevoice, n), options.batches)

@@ -14,10 +14,12 @@ list may be absent. The detector is ours, fed hop by hop as live; its segments a
 """
 
 import argparse
+import io
 import json
 import platform
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -28,7 +30,6 @@ from tools.replay import read
 from xingji.core.messages import Detect
 from xingji.core.types import SAMPLE_RATE, Samples
 from xingji.engines.fsmn_vad import Fsmn
-from xingji.engines.loading import running
 
 MS = SAMPLE_RATE // 1000
 HOP = SAMPLE_RATE // 5
@@ -89,7 +90,7 @@ def stock(auto: Any, samples: Samples, end_silence_ms: int) -> Spans:
     """funasr's streaming call, 200 ms at a time."""
     sound, cache, spans = samples.astype("float32") / 32768, dict[str, Any](), Spans()
     for at in range(0, len(sound), HOP):
-        with running():
+        with redirect_stdout(io.StringIO()):
             answer = auto.generate(
                 input=sound[at : at + HOP],
                 cache=cache,
@@ -144,7 +145,7 @@ def report(models: Path, listing: Path, end_silence_ms: int) -> list[str]:
     from funasr import AutoModel
 
     recordings, engine = clips(listing), Fsmn(models, "cpu")
-    with running():
+    with redirect_stdout(io.StringIO()):
         auto = AutoModel(model=str(models), device="cpu", ncpu=1, disable_update=True, disable_pbar=True)
     auto.kwargs["frontend"].dither = 0.0
     found = [ours(engine, clip.samples, end_silence_ms) for clip in recordings]

@@ -4,7 +4,9 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,22 +34,38 @@ def models() -> Path:
 
 @pytest.fixture(scope="session")
 def vad(models: Path) -> Fsmn:
-    return Fsmn(models / "vad", "cpu")
+    return Fsmn(models / "vad", "cpu", "torch")
 
 
 @pytest.fixture(scope="session")
 def paraformer(models: Path) -> StreamingParaformer:
-    return StreamingParaformer(models / "paraformer", "cpu")
+    return StreamingParaformer(models / "paraformer", "cpu", "torch")
 
 
 @pytest.fixture(scope="session")
 def punc(models: Path) -> CtPunc:
-    return CtPunc(models / "punc", "cpu")
+    return CtPunc(models / "punc", "cpu", "torch")
 
 
 @pytest.fixture(scope="session")
 def sensevoice(models: Path) -> SenseVoice:
-    return SenseVoice(models / "sensevoice", "cpu")
+    return SenseVoice(models / "sensevoice", "cpu", "torch")
+
+
+@pytest.fixture(scope="session")
+def stock(models: Path) -> Callable[[str], Any]:
+    """funasr's own AutoModel of one of the models: what the engines are compared with."""
+
+    @cache
+    def load(name: str) -> Any:
+        from funasr import AutoModel
+
+        auto = AutoModel(model=str(models / name), device="cpu", ncpu=1, disable_update=True, disable_pbar=True)
+        if auto.kwargs["frontend"] is not None:
+            auto.kwargs["frontend"].dither = 0.0  # the default adds noise
+        return auto
+
+    return load
 
 
 @pytest.fixture(scope="session")

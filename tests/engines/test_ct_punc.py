@@ -1,10 +1,11 @@
 """Live marks: words are never touched, what is frozen stays, and the cut of the growth leaves no trace."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 from zlib import crc32
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -67,15 +68,38 @@ def test_growing_text(punc: CtPunc, pieces: list[str], cuts: list[int]) -> None:
 def touchy(punc: CtPunc, monkeypatch: pytest.MonkeyPatch) -> CtPunc:
     """Marks that change with every letter of what the model is shown: nothing slips through."""
 
-    def scores(text: torch.Tensor, **_: Any) -> Any:
-        picks = (text + text.sum()) % 6
-        return torch.nn.functional.one_hot(picks, 6).float(), None
-
-    monkeypatch.setattr(punc._loaded.model, "punc_forward", scores)
-    monkeypatch.setattr(
-        punc._loaded.tokenizer, "tokens2ids", lambda tokens: [crc32(token.encode()) for token in tokens]
-    )
+    monkeypatch.setattr(punc, "_numbers", Checksums({"<unk>": 0}))
+    monkeypatch.setattr(punc, "_embedding", Numbers())
+    monkeypatch.setattr(punc, "network", Played(lambda words: (words + words.sum()) % 6))
     return punc
+
+
+class Checksums(dict[str, int]):
+    """Every word has a number of its own."""
+
+    def get(self, token: str, unknown: Any = None) -> int:
+        return crc32(token.encode())
+
+
+class Numbers:
+    """Embeds each word as its number."""
+
+    def __getitem__(self, numbers: list[int]) -> Any:
+        return np.array(numbers, np.int64)[:, None]
+
+
+class Played:
+    """In place of the network: ``pick`` says which mark each word gets, (words,) to (words,)."""
+
+    def __init__(self, pick: Any) -> None:
+        self._pick = pick
+
+    def __call__(self, words: Any, bias: Any) -> Any:
+        assert bias.shape == (words.shape[1], words.shape[1])
+        return np.eye(6)[self._pick(words[0, :, 0])][None]
+
+    def fetched(self, result: Any) -> Any:
+        return result
 
 
 @several
@@ -121,14 +145,13 @@ def test_nothing_and_one_word(punc: CtPunc) -> None:
 def choose(punc: CtPunc, monkeypatch: pytest.MonkeyPatch, mark: str) -> list[int]:
     """Make the model put ``mark`` everywhere; returns the list that collects its input lengths."""
     lengths: list[int] = []
-    index = punc._loaded.model.punc_list.index(mark)
+    index = ["<unk>", "_", "，", "。", "？", "、"].index(mark)
 
-    def scores(text: torch.Tensor, text_lengths: torch.Tensor, vad_indexes: torch.Tensor) -> Any:
-        lengths.append(text.shape[1])
-        assert text_lengths.tolist() == [text.shape[1]]
-        return torch.nn.functional.one_hot(torch.full(text.shape, index), 6).float(), None
+    def pick(words: Any) -> Any:
+        lengths.append(len(words))
+        return np.full(len(words), index)
 
-    monkeypatch.setattr(punc._loaded.model, "punc_forward", scores)
+    monkeypatch.setattr(punc, "network", Played(pick))
     return lengths
 
 
@@ -184,3 +207,15 @@ def test_streams_do_not_mix(punc: CtPunc) -> None:
     for cut in range(1, len(PARAGRAPH)):
         punc.revise([(state, text[:cut], False) for state, text in zip(states, texts, strict=True)])
     assert punc.revise([(s, text, True) for s, text in zip(states, texts, strict=True)]) == alone
+
+
+@several
+@given(st.lists(WORDS, min_size=1, max_size=50))
+def test_scores_are_those_of_the_stock_class(punc: CtPunc, stock: Callable[[str], Any], pieces: list[str]) -> None:
+    auto = stock("punc")
+    ids = torch.tensor([auto.kwargs["tokenizer"].tokens2ids(pieces)])
+    with torch.inference_mode():
+        theirs, _ = auto.model.punc_forward(
+            text=ids, text_lengths=torch.tensor([ids.shape[1]]), vad_indexes=torch.zeros(1, dtype=torch.int64)
+        )
+    assert np.abs(punc.scores(pieces) - theirs[0].numpy()).max() <= 1e-4

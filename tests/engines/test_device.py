@@ -17,6 +17,7 @@ from xingji.runtime.registry import official
 def devices(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with so many CUDA devices, and perhaps Apple's."""
     cuda, mps = request.param
+    monkeypatch.setattr("xingji.engines.device._may_be_there", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
@@ -44,6 +45,12 @@ def devices(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 )
 def test_the_best_there_is(devices: None, wanted: str, mps: bool, expected: tuple[str, str | None]) -> None:
     assert place(wanted, mps, lambda device: device) == expected
+
+
+def test_where_no_device_can_be_torch_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xingji.engines.device._may_be_there", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: pytest.fail("asked"))
+    assert place("auto", True, lambda device: device) == ("cpu", None)
 
 
 CUDA_FULL = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 36.00 MiB.")
@@ -115,7 +122,7 @@ def test_loading_does_not_blame_the_directory_for_a_full_device(
 
     monkeypatch.setattr("funasr.AutoModel", full)
     with pytest.raises(type(error)):
-        load(models / "vad", "mps", "FsmnVADStreaming")
+        load(models / "vad", "mps", "FsmnVADStreaming", "torch")
 
 
 class Played:

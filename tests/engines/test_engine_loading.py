@@ -12,14 +12,15 @@ import pytest
 import torch
 
 from xingji.core.errors import EngineError
-from xingji.engines.loading import load
+from xingji.engines import stock
+from xingji.engines.directory import read
+from xingji.engines.export import KINDS
+from xingji.engines.features import front_end
+from xingji.engines.loading import Loaded, load
 
-KINDS = {
-    "vad": "FsmnVADStreaming",
-    "paraformer": "ParaformerStreaming",
-    "punc": "CTTransformerStreaming",
-    "sensevoice": "SenseVoiceSmall",
-}
+
+def by_torch(path: Path, kind: str, device: str = "cpu") -> Loaded:
+    return load(path, device, kind, "torch")
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def copied(models: Path, tmp_path: Path) -> Callable[[str], Path]:
     def copy(name: str) -> Path:
         target = tmp_path / name
         target.mkdir()
-        for file in (models / name).iterdir():
+        for file in filter(Path.is_file, (models / name).iterdir()):
             shutil.copyfile(file, target / file.name)
         return target
 
@@ -35,8 +36,10 @@ def copied(models: Path, tmp_path: Path) -> Callable[[str], Path]:
 
 
 def refusal(path: Path, kind: str, device: str = "cpu") -> str:
+    """What an engine says that is made from ``path``: of the model and of its front end."""
     with pytest.raises(EngineError) as caught:
-        load(path, device, kind)
+        loaded = by_torch(path, kind, device)
+        front_end(loaded.directory)
     assert str(path.parent) not in str(caught.value)
     return str(caught.value)
 
@@ -51,40 +54,40 @@ def rewrite(path: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> 
 def test_loads_without_noise(models: Path, name: str, capfd: pytest.CaptureFixture[str]) -> None:
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
-    loaded = load(models / name, "cpu", KINDS[name])
+    loaded = by_torch(models / name, KINDS[name])
     assert capfd.readouterr() == ("", "")
     assert (root.handlers, root.level) == (handlers, level)
     assert torch.get_num_threads() == 1
-    assert not loaded.model.training
-    assert loaded.frontend is None or loaded.frontend.dither == 0
-    assert loaded.describe().size == (models / name / "model.pt").stat().st_size
+    assert loaded.about.size == (models / name / "model.pt").stat().st_size
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_the_weights_are_those_that_funasr_would_load(models: Path, name: str) -> None:
     from funasr import AutoModel
 
-    stock = AutoModel(model=str(models / name), device="cpu", disable_update=True).model.state_dict()
-    ours = load(models / name, "cpu", KINDS[name]).model.state_dict()
-    assert ours.keys() == stock.keys()
-    assert all(torch.equal(ours[key], stock[key]) and ours[key].dtype == stock[key].dtype for key in stock)
+    theirs = AutoModel(model=str(models / name), device="cpu", disable_update=True).model.state_dict()
+    model = stock.load(read(models / name, KINDS[name]), "cpu")
+    ours = model.state_dict()
+    assert not model.training
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[key], theirs[key]) and ours[key].dtype == theirs[key].dtype for key in theirs)
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="no /proc: what is mapped cannot be read")
 def test_full_precision_weights_stay_in_their_file(copied: Callable[[str], Path]) -> None:
     path = copied("sensevoice")
     rewrite(path, lambda weights: weights.update({key: tensor.float() for key, tensor in weights.items()}))
-    loaded = load(path, "cpu", "SenseVoiceSmall")
+    model = stock.load(read(path, "SenseVoiceSmall"), "cpu")
     mapped = [line.split()[0] for line in Path("/proc/self/maps").read_text().splitlines() if str(path) in line]
     spans = [tuple(int(end, 16) for end in span.split("-")) for span in mapped]
-    assert all(any(low <= p.data_ptr() < high for low, high in spans) for p in loaded.model.parameters())
+    assert all(any(low <= p.data_ptr() < high for low, high in spans) for p in model.parameters())
 
 
 def test_weights_in_the_old_format_load(copied: Callable[[str], Path]) -> None:
     path = copied("vad")
     weights = torch.load(path / "model.pt")
     torch.save({"state_dict": weights}, path / "model.pt", _use_new_zipfile_serialization=False)
-    assert load(path, "cpu", "FsmnVADStreaming").describe().parameters > 1000
+    assert by_torch(path, "FsmnVADStreaming").about.parameters > 1000
 
 
 def test_a_tensor_outside_the_encoder_may_be_missing_and_is_told(
@@ -92,14 +95,14 @@ def test_a_tensor_outside_the_encoder_may_be_missing_and_is_told(
 ) -> None:
     path = copied("punc")
     rewrite(path, lambda weights: weights.__delitem__("decoder.bias"))
-    loaded = load(path, "cpu", "CTTransformerStreaming")
-    assert not any(parameter.is_meta for parameter in loaded.model.parameters())
+    model = stock.load(read(path, "CTTransformerStreaming"), "cpu")
+    assert not any(parameter.is_meta for parameter in model.parameters())
     assert [record.message for record in caplog.records] == ["weights incomplete"]
 
 
 def test_funasr_does_not_write_into_the_log(models: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
-        load(models / "vad", "cpu", KINDS["vad"])
+        by_torch(models / "vad", KINDS["vad"])
         logging.getLogger().warning("others may log on the root")
     assert caplog.messages == ["others may log on the root"]
 
@@ -115,7 +118,7 @@ def test_loads_without_a_listing(copied: Callable[[str], Path], name: str) -> No
     (path / "configuration.json").unlink()
     for file in path.glob("*.bpe.model"):
         file.rename(path / "bpe.model")
-    assert load(path, "cpu", KINDS[name]).describe().model == KINDS[name]
+    assert by_torch(path, KINDS[name]).about.model == KINDS[name]
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -186,4 +189,4 @@ def test_extra_files_in_the_listing_are_not_needed(copied: Callable[[str], Path]
     listing = json.loads((path / "configuration.json").read_text())
     listing["file_path_metas"]["tokenizer_conf"]["seg_dict_file"] = "seg_dict"
     (path / "configuration.json").write_text(json.dumps(listing))
-    assert load(path, "cpu", "ParaformerStreaming").describe().parameters > 0
+    assert by_torch(path, "ParaformerStreaming").about.parameters > 0

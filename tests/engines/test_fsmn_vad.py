@@ -1,10 +1,10 @@
 """The detector's rules, with posteriors that follow loudness: noise is speech, zeros are silence.
 
-Everything but the scores is real: front end, frames, the stock state machine.
+Everything but the scores is real: front end, frames, the state machine.
 """
 
-import math
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ import torch
 from xingji.core.errors import EngineError
 from xingji.core.messages import Detect, Edge
 from xingji.core.types import Samples
+from xingji.engines.endpointing import Endpointer, _Window
+from xingji.engines.features import Features
 from xingji.engines.fsmn_vad import Fsmn, VadState
 
 RATE, HOP, WAIT = 16_000, 3_200, 12_800
@@ -24,17 +26,20 @@ WINDOW = 6_400 + HOP  # the class may place an onset up to 400 ms back and is as
 @pytest.fixture(scope="module")
 def loud(models: Path) -> Fsmn:
     """A detector that takes loud for speech, with exactly saturated posteriors."""
-    engine = Fsmn(models / "vad", "cpu")
-
-    def by_loudness(module: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
-        quiet = (inputs[0].mean(dim=-1) < 0).to(output.dtype)
-        scores = torch.zeros_like(output)
-        scores[..., 0], scores[..., 1] = quiet, 1 - quiet
-        return scores
-
-    # Before the engine's own hook, so that it meets the 0 and the 1.
-    engine._model.encoder.register_forward_hook(by_loudness, prepend=True)
+    engine = Fsmn(models / "vad", "cpu", "torch")
+    engine.network = ByLoudness()
     return engine
+
+
+class ByLoudness:
+    """In place of the network."""
+
+    def __call__(self, features: Any, past: Any) -> tuple[Any, Any]:
+        quiet = (features.mean(axis=-1) < 0).astype(np.float32)
+        return np.stack((quiet, 1 - quiet), axis=-1), past
+
+    def fetched(self, result: Any) -> Any:
+        return result
 
 
 def sound(*parts: float) -> Samples:
@@ -119,9 +124,9 @@ def test_speech_that_begins_in_the_last_frames_is_closed_too(loud: Fsmn, frames:
     assert all(e.at <= e.decided for e in edges)
 
 
-def test_edges_are_in_order_whatever_the_class_says(loud: Fsmn, monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = iter([[[[9_000, -1]]], [[[-1, 10]]], [], [[[0, -1]]]])
-    monkeypatch.setattr(loud._model, "forward", lambda **_: next(answers))
+def test_edges_are_in_order_whatever_is_decided(loud: Fsmn, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([[("onset", 9_000)], [("endpoint", 10)], [], [("onset", 0)]])
+    monkeypatch.setattr(Endpointer, "hear", lambda *_: next(answers))
     edges = feed(loud, sound(0.6), [1, 1, 1], offset=100)
     assert [(e.at, e.decided) for e in edges] == [
         (3_300, 3_300),
@@ -186,12 +191,18 @@ def test_digital_silence_and_full_scale_are_safe_with_saturated_scores(loud: Fsm
     )
 
 
-def test_scores_stay_inside_zero_and_one(loud: Fsmn) -> None:
+def test_scores_are_those_of_the_stock_class(vad: Fsmn, stock: Callable[[str], Any]) -> None:
+    """Hop by hop, for streams that share every hop."""
+    encoder = stock("vad").model.encoder
+    sounds = np.random.default_rng(3).normal(0, 2, (3, 40, 400)).astype(np.float32)
+    past, caches = np.stack([np.zeros(vad._past, np.float32)] * 3, axis=1), [{}, {}, {}]
     with torch.inference_mode():
-        for level in (-100.0, 0.0, 100.0):
-            scores = loud._model.encoder(torch.full((1, 3, 400), level), cache={})
-            for p in (*scores.flatten().tolist(), *scores.sum(dim=-1).flatten().tolist()):
-                assert math.isfinite(math.log(p)) and math.isfinite(math.log(1 - p))
+        for at in range(0, 40, 8):
+            hop = sounds[:, at : at + 8]
+            scores, past = map(vad.network.fetched, vad.network(hop, past))
+            for row, cache in enumerate(caches):
+                theirs = encoder(torch.from_numpy(hop[row : row + 1].copy()), cache=cache)
+                assert np.abs(scores[row] - theirs[0].numpy()).max() <= 1e-5
 
 
 def weight(thing: Any, seen: set[int] | None = None) -> int:
@@ -201,8 +212,13 @@ def weight(thing: Any, seen: set[int] | None = None) -> int:
         return 0
     seen.add(id(thing))
     match thing:
-        case torch.Tensor() | np.ndarray():
-            return int(np.prod(thing.shape))
+        case np.ndarray():
+            return thing.size if thing.base is None else weight(thing.base, seen)
+        case Features() | Endpointer() | _Window():
+            names = thing.__slots__ if hasattr(thing, "__slots__") else vars(thing)
+            return sum(weight(getattr(thing, name), seen) for name in names)
+        case deque():
+            return len(thing)
         case dict():
             return sum(1 + weight(v, seen) for v in thing.values())
         case list() | tuple() | set():
@@ -244,32 +260,29 @@ def test_jobs_must_continue_their_stream_in_whole_hops(loud: Fsmn) -> None:
         loud.detect([(state, Detect(sound(0.3), HOP, False, False, WAIT, HOP))])
 
 
-def test_agrees_with_the_stock_call(vad: Fsmn, speech: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_agrees_with_the_stock_call(vad: Fsmn, stock: Callable[[str], Any], speech: Samples) -> None:
     """Same model, same hops, fixed end silence: the edges of the class's own streaming call."""
-    ours = vad._model.ComputeScores
-    monkeypatch.delattr(vad._model, "ComputeScores")
-    assert vad._model.ComputeScores != ours
+    auto = stock("vad")
     quiet = np.zeros(2 * RATE, np.int16)
     samples = np.concatenate([quiet, speech, quiet, speech[:40_000], quiet])
     samples = samples[: len(samples) // HOP * HOP]
     cache: dict[str, Any] = {}
-    stock = []
+    theirs = []
     for at in range(0, len(samples), HOP):
-        answer, _ = vad._model.inference(
+        answer, _ = auto.model.inference(
             [torch.from_numpy(samples[at : at + HOP] / np.float32(32_768))],
             key=["stock"],
-            frontend=vad._frontend,
+            frontend=auto.kwargs["frontend"],
             cache=cache,
             device="cpu",
             chunk_size=200,
             is_final=False,
             max_end_silence_time=800,
         )
-        stock += [(kind, ms * 16) for pair in answer[0]["value"] for kind, ms in zip("be", pair, strict=True)]
-    monkeypatch.undo()
+        theirs += [(kind, ms * 16) for pair in answer[0]["value"] for kind, ms in zip("be", pair, strict=True)]
     edges = [(e.kind[0].replace("o", "b"), e.at) for e in feed(vad, samples)]
     assert len(edges) == 4
-    assert edges == [(kind, at) for kind, at in stock if at >= 0]
+    assert edges == [(kind, at) for kind, at in theirs if at >= 0]
 
 
 def test_streams_that_come_and_go_share_hops_and_stay_themselves(vad: Fsmn, speech: Samples) -> None:

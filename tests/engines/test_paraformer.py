@@ -2,6 +2,7 @@
 
 import math
 import random
+from collections.abc import Callable
 from dataclasses import fields
 from itertools import pairwise
 from typing import Any
@@ -16,7 +17,7 @@ from xingji.core.errors import EngineError
 from xingji.core.messages import Decode
 from xingji.core.types import Samples
 from xingji.engines.paraformer import Segment, StreamingParaformer, _append
-from xingji.engines.paraformer_step import Chunk, Memory
+from xingji.engines.paraformer_step import Chunk, LookBack, Memory
 
 CHUNK = 9_600
 REFERENCE = "大家好我是赵磊经理欢迎参加今天的会议"
@@ -87,15 +88,15 @@ def test_every_frame_reaches_the_encoder(
 ) -> None:
     """The stock call leaves out a tail of less than 960 samples (60 ms)."""
     frames: list[int] = []
-    step = paraformer._network.step
+    step = paraformer.stepper.step
 
-    def spy(chunks: list[Chunk]) -> list[tuple[Memory, torch.Tensor]]:
+    def spy(chunks: list[Chunk]) -> list[tuple[Memory, Any]]:
         (chunk,) = chunks
         frames.append(len(chunk.frames))
         assert len(frames) <= whole or chunk.last
         return step(chunks)
 
-    monkeypatch.setattr(paraformer._network, "step", spy)
+    monkeypatch.setattr(paraformer.stepper, "step", spy)
     length = whole * CHUNK + tail
     text = stream(paraformer, speech[10_000 : 10_000 + length])[-1]
     heard = (length - 400) // 160 + 1 if length >= 400 else 0
@@ -109,27 +110,30 @@ def test_a_short_tail_changes_nothing_said_before(paraformer: StreamingParaforme
         assert stream(paraformer, speech[: 5 * CHUNK + tail])[-1].startswith(whole)
 
 
-def test_agrees_with_the_stock_call_where_that_one_is_right(paraformer: StreamingParaformer, speech: Samples) -> None:
+def test_agrees_with_the_stock_call_where_that_one_is_right(
+    paraformer: StreamingParaformer, stock: Callable[[str], Any], speech: Samples
+) -> None:
+    auto = stock("paraformer")
     options: dict[str, Any] = {
         "chunk_size": [0, 10, 5],
         "encoder_chunk_look_back": 4,
         "decoder_chunk_look_back": 1,
-        "encoder_conf": {"output_size": paraformer.loaded.model.encoder.output_size()},
+        "encoder_conf": {"output_size": auto.model.encoder.output_size()},
         "frontend_conf": {"n_mels": 80, "lfr_m": 7},
         "device": "cpu",
-        "tokenizer": paraformer.loaded.tokenizer,
-        "frontend": paraformer.loaded.frontend,
+        "tokenizer": auto.kwargs["tokenizer"],
+        "frontend": auto.kwargs["frontend"],
         "key": ["stock"],
     }
-    samples, cache, stock = speech[: 8 * CHUNK + 4_000], {}, ""
+    samples, cache, text = speech[: 8 * CHUNK + 4_000], {}, ""
     with torch.inference_mode():
         for at in range(0, len(samples), CHUNK):
             sound = torch.from_numpy(samples[at : at + CHUNK] / np.float32(32_768))
             final = at + CHUNK >= len(samples)
-            answer, _ = paraformer.loaded.model.inference([sound], cache=cache, is_final=final, **options)
-            stock += answer[0]["text"]
-    assert len(stock) > 10
-    assert stream(paraformer, samples)[-1] == stock
+            answer, _ = auto.model.inference([sound], cache=cache, is_final=final, **options)
+            text += answer[0]["text"]
+    assert len(text) > 10
+    assert stream(paraformer, samples)[-1] == text
 
 
 def test_state_of_a_long_segment_is_bounded(paraformer: StreamingParaformer, speech: Samples) -> None:
@@ -138,8 +142,12 @@ def test_state_of_a_long_segment_is_bounded(paraformer: StreamingParaformer, spe
 
     def numbers(thing: Any) -> int:
         match thing:
+            case np.ndarray():
+                return thing.nbytes if thing.base is None else numbers(thing.base)  # of all that it keeps alive
             case torch.Tensor():
-                return thing.untyped_storage().nbytes()  # of all that it keeps alive
+                return thing.untyped_storage().nbytes()
+            case LookBack():
+                return numbers(thing.frames)
             case dict():
                 return sum(map(numbers, thing.values()))
             case list() | tuple():
@@ -150,7 +158,7 @@ def test_state_of_a_long_segment_is_bounded(paraformer: StreamingParaformer, spe
 
     for at in range(0, len(samples), CHUNK):
         paraformer.decode([(state, Decode(1, samples[at : at + CHUNK], at, False, CHUNK, True))])
-        sizes.append(numbers(state.memory) + numbers(state.frontend))
+        sizes.append(numbers(state.memory) + numbers(state.features._waiting))
     assert max(sizes[40:]) <= 1.05 * max(sizes[:10])  # a chunk with more words holds a few vectors more
 
 

@@ -1,5 +1,6 @@
 """The batched step is the stock network: same tokens, log-probabilities within 1e-4, whoever shares the batch."""
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -10,23 +11,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from xingji.core.types import Samples
-from xingji.engines.loading import running
 from xingji.engines.paraformer import StreamingParaformer
-from xingji.engines.paraformer_step import Chunk, integrate
+from xingji.engines.paraformer_step import Chunk, integrate, positions
 
-from .scores import CHUNK, FRAMES, Feats, assert_same, features, run
+from .scores import CHUNK, FRAMES, Array, Feats, assert_same, features, run
 
 pytestmark = pytest.mark.models
 
 
-def stock(engine: StreamingParaformer, feats: Feats) -> list[torch.Tensor]:
+def by_stock(auto: Any, feats: Feats) -> list[Array]:
     """The stock class's log-probabilities, chunk by chunk."""
-    model, seen = engine.loaded.model, []
+    model, tokenizer, seen = auto.model, auto.kwargs["tokenizer"], []
     decoder = model.cal_decoder_with_predictor_chunk
 
     def spy(*args: Any, **kwargs: Any) -> Any:
         answer = decoder(*args, **kwargs)
-        seen.append(answer[0][0].clone())
+        seen.append(answer[0][0].numpy().copy())
         return answer
 
     state = model.init_cache(
@@ -40,32 +40,32 @@ def stock(engine: StreamingParaformer, feats: Feats) -> list[torch.Tensor]:
     model.cal_decoder_with_predictor_chunk = spy
     answers = []
     try:
-        with running():
+        with torch.inference_mode():
             for frames, last in feats:
                 seen.clear()
                 model.generate_chunk(
-                    frames[None].clone(),  # the stock class scales its input in place
+                    torch.from_numpy(frames.copy())[None],  # the stock class scales its input in place
                     torch.tensor([len(frames)]),
                     key=["stock"],
-                    tokenizer=engine.loaded.tokenizer,
+                    tokenizer=tokenizer,
                     cache=state,
                     is_final=last,
                     device="cpu",
                 )
-                answers.append(seen[0] if seen else torch.zeros(0, len(engine.loaded.tokenizer.token_list)))
+                answers.append(seen[0] if seen else np.zeros((0, len(tokenizer.token_list)), np.float32))
     finally:
         del model.cal_decoder_with_predictor_chunk
     return answers
 
 
 @pytest.fixture(scope="session")
-def cut(paraformer: StreamingParaformer, speech: Samples) -> Any:
+def cut(paraformer: StreamingParaformer, stock: Callable[[str], Any], speech: Samples) -> Any:
     """Features and stock answers of a piece of the sentence, made once for each."""
 
     @cache
-    def make(start: int, length: int) -> tuple[Feats, list[torch.Tensor]]:
+    def make(start: int, length: int) -> tuple[Feats, list[Array]]:
         feats = features(paraformer, np.tile(speech, 2)[start : start + length])
-        return feats, stock(paraformer, feats)
+        return feats, by_stock(stock("paraformer"), feats)
 
     return make
 
@@ -107,21 +107,20 @@ def test_a_failed_step_leaves_the_memories_as_they_were(
     paraformer: StreamingParaformer, cut: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     feats, theirs = cut(8_000, CHUNK * 4)
-    network = paraformer._network
-    with running():
-        ((memory, _),) = network.step([Chunk(network.open(FRAMES), *feats[0])])
-        with monkeypatch.context() as patch, pytest.raises(MemoryError):
-            patch.setattr(network, "_decode", _full)
-            network.step([Chunk(memory, *feats[1])])
-        ((_, scores),) = network.step([Chunk(memory, *feats[1])])
+    stepper = paraformer.stepper
+    ((memory, _),) = stepper.step([Chunk(stepper.open(FRAMES), *feats[0])])
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(paraformer.stepper, "_say", _full)
+        stepper.step([Chunk(memory, *feats[1])])
+    ((_, scores),) = stepper.step([Chunk(memory, *feats[1])])
     assert_same(scores, theirs[1])
 
 
-def test_the_position_table_grows_with_the_segment(paraformer: StreamingParaformer) -> None:
-    network = paraformer._network
-    short = network._positions
-    long = network._table(3 * len(short))
-    assert torch.equal(long[: len(short)], short)
+def test_the_position_code_is_the_stock_one(stock: Callable[[str], Any]) -> None:
+    """A segment has at most 30 s, 500 frames."""
+    theirs = stock("paraformer").model.encoder.embed.encode(torch.arange(1, 501)[None], 560)[0]
+    assert float(np.abs(positions(500, 560) - theirs.numpy()).max()) <= 1e-4
+    assert np.array_equal(positions(500, 560), positions(900, 560)[:500])
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
 from xingji.core.errors import EngineError
 from xingji.engines import Description, Revision
-from xingji.engines.loading import load, running
+from xingji.engines.loading import load
 
 _BLOCK = 5  # tokens frozen at a time
 _AHEAD = 5  # tokens that must follow a block before it is frozen
@@ -37,13 +38,17 @@ class Punctuator:
 class CtPunc:
     """The shared model; implements ``Punctuation[Punctuator]``. Use from one thread."""
 
-    def __init__(self, path: Path, device: str) -> None:
-        """Raises EngineError if the directory is not a complete realtime CT-Transformer."""
-        self._loaded = load(path, device, "CTTransformerStreaming")
-        self._marks = [mark if mark in _MARKS else "" for mark in self._loaded.model.punc_list]
+    def __init__(self, path: Path, device: str, precision: str = "auto") -> None:
+        """``precision`` as in ``loading.load``. Raises EngineError if the directory is not a complete realtime
+        CT-Transformer."""
+        loaded = load(path, device, "CTTransformerStreaming", precision)
+        self.network, self._about = loaded.networks["punctuation"], loaded.about
+        self._embedding = loaded.tables["embedding"]
+        self._numbers = {token: number for number, token in enumerate(loaded.directory.tokens())}
+        self._marks = [mark if mark in _MARKS else "" for mark in loaded.directory.section("model_conf")["punc_list"]]
 
     def describe(self) -> Description:
-        return self._loaded.describe()
+        return self._about
 
     def open(self) -> Punctuator:
         return Punctuator()
@@ -55,8 +60,7 @@ class CtPunc:
         starts with a mark. Words with nothing in them stay "". Raises EngineError if the bare
         text did anything but grow.
         """
-        with running():
-            return [self._revise(*item) for item in items]
+        return [self._revise(*item) for item in items]
 
     def _revise(self, state: Punctuator, bare: str, last: bool) -> Revision:
         if not bare.startswith(state.bare):
@@ -84,16 +88,21 @@ class CtPunc:
         done = len(frozen)
         ends = [i + 1 for i, mark in enumerate(frozen) if mark in _ENDS]
         start = max([0, done - _BEHIND, *ends[-1:]])
-        ids = torch.tensor([self._loaded.tokenizer.tokens2ids(tokens[start:])], device=self._loaded.device)
-        length = torch.tensor([ids.shape[1]], device=self._loaded.device)
-        everything = torch.zeros_like(length)  # no earlier utterance whose view must be masked
-        scores, _ = self._loaded.model.punc_forward(text=ids, text_lengths=length, vad_indexes=everything)
-        best = scores[0, done - start :].argmax(dim=-1).tolist()
+        best = self.scores(tokens[start:])[done - start :].argmax(axis=-1).tolist()
         marks = []
         for index, i in enumerate(best, done):
             marked = not _MARKS.isdisjoint(tokens[index : index + 2])  # the words bring a mark of their own
             marks.append("" if marked else self._marks[i])
         return marks
+
+    def scores(self, tokens: Sequence[str]) -> NDArray[np.float32]:
+        """What the model thinks of each mark behind each of ``tokens``, (tokens, marks)."""
+        unknown = self._numbers["<unk>"]
+        numbers = [self._numbers.get(token, unknown) for token in tokens]
+        nothing_ahead = np.triu(np.full((len(numbers), len(numbers)), -np.inf, np.float32), 1)
+        (scores,) = self.network.fetched(self.network(self._embedding[numbers][None], nothing_ahead))
+        answer: NDArray[np.float32] = scores
+        return answer
 
 
 def _render(bare: str, spans: list[tuple[int, int]], marks: list[str]) -> str:

@@ -1,17 +1,20 @@
 """Which device the models of a process run on: the one asked for, else the CPU and the reason why.
 
-ROCm builds of torch call their devices cuda, so they need no word of their own.
+ROCm builds of torch call their devices cuda, so they need no word of their own. torch is imported only where there
+may be a device: without it a process starts in a tenth of the time.
 """
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
-
-import torch
 
 T = TypeVar("T")
 
 # What a RuntimeError says where torch does not raise its own class: MPS and the CUDA runtime, then cuBLAS.
 _FULL = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+# Where a Linux without any of these has no device: NVIDIA's, the one of Windows' subsystem, AMD's.
+_NODES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
 
 
 def place(wanted: str, mps: bool, build: Callable[[str], T]) -> tuple[T, str | None]:
@@ -34,13 +37,19 @@ def place(wanted: str, mps: bool, build: Callable[[str], T]) -> tuple[T, str | N
 
 def out_of_memory(device: str, error: Exception) -> str | None:
     """``cuda_out_of_memory`` or ``mps_out_of_memory`` where ``error`` says so of ``device``; never of the CPU."""
-    full = isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _FULL)
     kind = device.partition(":")[0]
-    return f"{kind}_out_of_memory" if full and kind != "cpu" else None
+    if kind == "cpu":
+        return None
+    import torch
+
+    full = isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _FULL)
+    return f"{kind}_out_of_memory" if full else None
 
 
 def give_back(device: str) -> None:
     """Let others have the memory of ``device`` that torch holds for later use."""
+    import torch
+
     if device == "mps":
         torch.mps.empty_cache()
     else:
@@ -49,6 +58,10 @@ def give_back(device: str) -> None:
 
 def _choose(wanted: str, mps: bool) -> tuple[str, str | None]:
     kind, _, index = wanted.partition(":")
+    if kind == "cpu" or (kind == "auto" and not _may_be_there()):
+        return "cpu", None
+    import torch
+
     cuda = torch.cuda.is_available() and int(index or 0) < torch.cuda.device_count()
     mps = mps and torch.backends.mps.is_available()
     match kind:
@@ -56,7 +69,9 @@ def _choose(wanted: str, mps: bool) -> tuple[str, str | None]:
             return ("cuda:0" if cuda else "mps" if mps else "cpu"), None
         case "cuda":
             return (f"cuda:{index or 0}", None) if cuda else ("cpu", "cuda_unavailable")
-        case "mps":
-            return ("mps", None) if mps else ("cpu", "mps_unavailable")
         case _:
-            return "cpu", None
+            return ("mps", None) if mps else ("cpu", "mps_unavailable")
+
+
+def _may_be_there() -> bool:
+    return not sys.platform.startswith("linux") or any(Path(node).exists() for node in _NODES)

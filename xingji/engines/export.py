@@ -1,10 +1,12 @@
-"""Write the graphs of a recogniser beside its weights, and say what they change in what it reads."""
+"""Write the graphs of a model beside its weights, and say what they change in what it reads."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
@@ -12,98 +14,153 @@ from torch import Tensor, nn
 from xingji.core.messages import Decode, NoSpeech, Transcribe
 from xingji.core.scoring import cer
 from xingji.core.types import SAMPLE_RATE, Samples
-from xingji.engines import graphs
+from xingji.engines import graphs, stock
+from xingji.engines.directory import read
 from xingji.engines.graphs import Graphs, Precision
-from xingji.engines.loading import Loaded
-from xingji.engines.networks import SegmentNetwork, StreamDecoder, StreamEncoder
+from xingji.engines.loading import parameters
+from xingji.engines.networks import NETWORKS, TABLES
 from xingji.engines.paraformer import StreamingParaformer
-from xingji.engines.paraformer_step import LookBack, Stepper
 from xingji.engines.quantise import quantise
 from xingji.engines.sensevoice import SenseVoice
 
-Axes = Mapping[str, Mapping[int, str]]
-"""For every input, then every output, which of its axes vary, and a name for the length of each."""
-
 _OPSET = 17
 _CHUNK = SAMPLE_RATE * 6 // 10
+_ROWS, _FRAMES, _PAST, _TOKENS, _WORDS = 2, 15, 40, 3, 6  # of the example; all of them vary
 
-_SEGMENT: Axes = {
-    "features": {0: "rows", 1: "frames"},
-    "prompt": {0: "rows"},
-    "lengths": {0: "rows"},
-    "logits": {0: "rows", 1: "frames_and_prompt"},
-}
-_ENCODER: Axes = {
-    "x": {0: "rows", 1: "frames"},
-    "past": {2: "rows", 4: "past"},
-    "bias": {0: "rows", 3: "past_and_frames"},
-    "inside": {0: "rows", 1: "frames"},
-    "encoded": {0: "rows", 1: "frames"},
-    "weights": {0: "rows", 1: "frames"},
-    "new": {2: "rows", 4: "frames"},
-}
-_DECODER: Axes = {
-    "encoded": {0: "rows", 1: "frames"},
-    "embedding": {0: "rows", 1: "tokens"},
-    "spoken": {1: "rows"},
-    "past": {2: "rows", 4: "past"},
-    "bias": {0: "rows", 3: "past_and_frames"},
-    "scores": {0: "rows", 1: "tokens"},
-    "said": {1: "rows", 3: "said"},
-    "new": {2: "rows", 4: "frames"},
-}
+
+@dataclass(frozen=True, slots=True)
+class _Signature:
+    """One call of a network, and which axes of what goes in and comes out vary, with a name for the length of each."""
+
+    inputs: Mapping[str, Tensor]
+    varying: Mapping[str, Mapping[int, str]]
+    outputs: tuple[str, ...]
 
 
 def export(part: str, path: Path, precision: Precision) -> Graphs:
-    """Export the recogniser in ``path`` (``part``: one of ``PARTS``). Raises EngineError, OSError."""
-    load, fill, _ = PARTS[part]
-    loaded = load(path, "cpu", None).loaded
-    return graphs.write(loaded.weights, precision, lambda folder: fill(loaded, folder, precision))
+    """Export the model in ``path`` (``part``: a key of ``KINDS``). Raises EngineError, OSError."""
+    directory = read(path, KINDS[part])
+    if directory.kind in graphs.EXACT:
+        precision = "float32"
+    model = stock.load(directory, "cpu")
+
+    def fill(folder: Path) -> None:
+        for name, network in NETWORKS[directory.kind].items():
+            _write(network(model), _SIGNATURES[name](model), folder / f"{name}.onnx", precision)
+        for name, table in TABLES.get(directory.kind, {}).items():
+            np.save(folder / f"{name}.npy", table(model).detach().numpy())
+
+    return graphs.write(directory.weights, precision, parameters(model), fill)
 
 
 def difference(part: str, path: Path, precision: Precision, clips: Sequence[Samples]) -> float:
-    """The character error rate of what the graphs read against what torch reads, over all ``clips``."""
-    load, _, read = PARTS[part]
-    with_graphs, with_torch = load(path, "cpu", precision), load(path, "cpu", None)
-    return cer((read(with_torch, clip), read(with_graphs, clip)) for clip in clips)
+    """The character error rate of what the graphs of a recogniser read against what torch reads, over ``clips``."""
+    engine, read_clip = READERS[part]
+    with_graphs, with_torch = engine(path, "cpu", precision), engine(path, "cpu", "torch")
+    return cer((read_clip(with_torch, clip), read_clip(with_graphs, clip)) for clip in clips)
 
 
-def _segment(loaded: Loaded, folder: Path, precision: Precision) -> None:
-    features = torch.zeros(2, 30, loaded.model.encoder.encoders0[0].in_size)
-    example = features, torch.tensor([[0, 1, 2, 14]] * 2), torch.tensor([30, 20])
-    _write(SegmentNetwork(loaded.model), example, _SEGMENT, folder / "segment.onnx", precision)
+def _detector(model: Any) -> _Signature:
+    block = model.encoder.fsmn[0]
+    past = len(model.encoder.fsmn), _ROWS, block.fsmn_block.dim, (block.lorder - 1) * block.lstride
+    return _Signature(
+        {"features": torch.zeros(_ROWS, _FRAMES, model.encoder.input_dim), "past": torch.zeros(past)},
+        {
+            "features": {0: "rows", 1: "frames"},
+            "past": {1: "rows"},
+            "scores": {0: "rows", 1: "frames"},
+            "next": {1: "rows"},
+        },
+        ("scores", "next"),
+    )
 
 
-def _stream(loaded: Loaded, folder: Path, precision: Precision) -> None:
-    model, rows, frames, tokens = loaded.model, 2, 15, 3
-    stepper = Stepper(model, StreamEncoder(model), StreamDecoder(model), "cpu")
-    memory = stepper.open(10)
-    width = model.encoder.output_size()
-
-    def looking_back(memory: LookBack) -> tuple[torch.Tensor, torch.Tensor]:
-        past = torch.stack([memory.frames] * rows, dim=2)
-        return past, torch.zeros(rows, 1, 1, past.shape[4] + frames)
-
-    x = torch.zeros(rows, frames, memory.waiting.shape[1])
-    encoder = x, *looking_back(memory.encoder), torch.ones(rows, frames, 1)
-    _write(StreamEncoder(model), encoder, _ENCODER, folder / "encoder.onnx", precision)
-    encoded, embedding = torch.zeros(rows, frames, width), torch.zeros(rows, tokens, width)
-    decoder = encoded, embedding, torch.stack([memory.spoken] * rows, dim=1), *looking_back(memory.decoder)
-    _write(StreamDecoder(model), decoder, _DECODER, folder / "decoder.onnx", precision)
+def _punctuation(model: Any) -> _Signature:
+    return _Signature(
+        {"words": torch.zeros(1, _WORDS, model.embed.embedding_dim), "bias": torch.zeros(_WORDS, _WORDS)},
+        {"words": {1: "words"}, "bias": {0: "words", 1: "words"}, "scores": {1: "words"}},
+        ("scores",),
+    )
 
 
-def _write(network: nn.Module, example: Sequence[Tensor], axes: Axes, path: Path, precision: Precision) -> None:
-    """Write ``network`` to ``path``; ``example`` is one call's input."""
-    names, inputs = list(axes), len(example)
+def _segment(model: Any) -> _Signature:
+    features = torch.zeros(_ROWS, 2 * _FRAMES, model.encoder.encoders0[0].in_size)
+    lengths = torch.tensor([2 * _FRAMES, _FRAMES])
+    return _Signature(
+        {"features": features, "prompt": torch.tensor([[0, 1, 2, 14]] * _ROWS), "lengths": lengths},
+        {
+            **{"features": {0: "rows", 1: "frames"}, "prompt": {0: "rows"}, "lengths": {0: "rows"}},
+            "logits": {0: "rows", 1: "frames_and_prompt"},
+        },
+        ("logits",),
+    )
+
+
+def _encoder(model: Any) -> _Signature:
+    layers = [*model.encoder.encoders0, *model.encoder.encoders]
+    past, varying = _looked_back_on(len(layers), layers[0].self_attn)
+    x = torch.zeros(_ROWS, _FRAMES, layers[0].in_size)
+    return _Signature(
+        {"x": x, "bias": _bias(), "inside": torch.ones(_ROWS, _FRAMES, 1), **past},
+        {
+            **{"x": {0: "rows", 1: "frames"}, "bias": _BIAS, "inside": {0: "rows", 1: "frames"}, **varying},
+            **{"encoded": {0: "rows", 1: "frames"}, "weights": {0: "rows", 1: "frames"}, "new": _NEW},
+        },
+        ("encoded", "weights", "new"),
+    )
+
+
+def _decoder(model: Any) -> _Signature:
+    layers, width = model.decoder.decoders, model.encoder.output_size()
+    past, varying = _looked_back_on(len(layers), layers[0].src_attn)
+    encoded, embedding = torch.zeros(_ROWS, _FRAMES, width), torch.zeros(_ROWS, _TOKENS, width)
+    spoken = torch.zeros(len(layers), _ROWS, layers[0].self_attn.kernel_size - 1, width)
+    return _Signature(
+        {"encoded": encoded, "embedding": embedding, "spoken": spoken, "bias": _bias(), **past},
+        {
+            **{"encoded": {0: "rows", 1: "frames"}, "embedding": {0: "rows", 1: "tokens"}, "spoken": {1: "rows"}},
+            **{"bias": _BIAS, **varying},
+            **{"scores": {0: "rows", 1: "tokens"}, "said": {1: "rows", 2: "said"}, "new": _NEW},
+        },
+        ("scores", "said", "new"),
+    )
+
+
+_BIAS = {0: "rows", 3: "past_and_frames"}
+_NEW = {1: "rows", 3: "frames"}
+
+
+def _bias() -> Tensor:
+    return torch.zeros(_ROWS, 1, 1, _PAST + _FRAMES)
+
+
+def _looked_back_on(layers: int, block: Any) -> tuple[dict[str, Tensor], dict[str, dict[int, str]]]:
+    names = [f"past.{number}" for number in range(2 * layers)]
+    return {name: torch.zeros(_ROWS, block.h, _PAST, block.d_k) for name in names}, {
+        name: {0: "rows", 2: "past"} for name in names
+    }
+
+
+_SIGNATURES: Mapping[str, Callable[[Any], _Signature]] = {
+    "detector": _detector,
+    "punctuation": _punctuation,
+    "segment": _segment,
+    "encoder": _encoder,
+    "decoder": _decoder,
+}
+
+
+def _write(network: nn.Module, call: _Signature, path: Path, precision: Precision) -> None:
+    """Write ``network`` to ``path``."""
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # of tracing, and of a newer exporter that needs more packages
         torch.onnx.export(
             network.eval(),
-            tuple(example),
+            tuple(call.inputs.values()),
             str(path),
-            input_names=names[:inputs],
-            output_names=names[inputs:],
-            dynamic_axes={name: dict(varying) for name, varying in axes.items()},
+            input_names=list(call.inputs),
+            output_names=list(call.outputs),
+            dynamic_axes={name: dict(axes) for name, axes in call.varying.items()},
             opset_version=_OPSET,
             dynamo=False,
         )
@@ -120,14 +177,16 @@ def _read_stream(engine: StreamingParaformer, clip: Samples) -> str:
     return engine.decode([(engine.open(), Decode(0, clip, 0, True, _CHUNK, False))])[0]
 
 
-class _Part(NamedTuple):
-    load: Callable[..., Any]
-    fill: Callable[[Loaded, Path, Precision], None]
-    read: Callable[[Any, Samples], str]
-
-
-PARTS = {
-    "paraformer": _Part(StreamingParaformer, _stream, _read_stream),
-    "sensevoice": _Part(SenseVoice, _segment, _read_segment),
+KINDS = {
+    "vad": "FsmnVADStreaming",
+    "paraformer": "ParaformerStreaming",
+    "punc": "CTTransformerStreaming",
+    "sensevoice": "SenseVoiceSmall",
 }
-"""The recognisers that can be exported, by the names of their directories."""
+"""The models that can be exported, by the names of their directories: the class of each."""
+
+READERS: Mapping[str, tuple[Callable[..., Any], Callable[[Any, Samples], str]]] = {
+    "paraformer": (StreamingParaformer, _read_stream),
+    "sensevoice": (SenseVoice, _read_segment),
+}
+"""The recognisers among them, and how one reads a clip."""

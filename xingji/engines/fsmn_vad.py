@@ -7,34 +7,36 @@ that stand at a hop are scored by one call of the network; the stock class takes
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import inf
 from pathlib import Path
-from typing import Any, Literal
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
 from xingji.core.errors import EngineError
 from xingji.core.messages import Detect, Edge
 from xingji.core.types import SAMPLE_RATE, Samples
 from xingji.engines import Description
-from xingji.engines.loading import FRAME, load, running, steps, waveform
-
-Kind = Literal["onset", "endpoint"]
+from xingji.engines.endpointing import Endpointer, Kind, Rules
+from xingji.engines.features import SHIFT, Features, front_end
+from xingji.engines.loading import load, steps
 
 _MS = SAMPLE_RATE // 1000
-_SHIFT = FRAME * 10 // 25  # samples between frames
 _HALVE_FROM, _QUARTER_FROM = 15 * SAMPLE_RATE, 25 * SAMPLE_RATE
 _SHORTEST_SILENCE = SAMPLE_RATE // 5
+
+Array = NDArray[np.float32]
 
 
 @dataclass(slots=True, eq=False)
 class VadState:
-    """One stream. ``cache`` is the stock class's own; None before the first job and after a flush."""
+    """One stream. ``features``, ``past`` and ``endpointer`` are None before the first job and after a flush."""
 
-    cache: dict[str, Any] | None = None
-    origin: int = 0  # where the model's time 0 lies in the recording
+    features: Features | None = None
+    past: Array | None = None  # (layers, channels, inputs): what the network's convolutions remember
+    endpointer: Endpointer | None = None
+    origin: int = 0  # where the endpointer's time 0 lies in the recording
     position: int = 0  # end of what was heard
     onset: int | None = None  # start of the open segment
     floor: int = 0  # no edge may lie before this
@@ -50,28 +52,22 @@ class _Hop:
     samples: Samples
     last: bool
 
-    @property
-    def cache(self) -> dict[str, Any]:
-        assert self.state.cache is not None
-        return self.state.cache
-
 
 class Fsmn:
     """The shared model; implements ``Detector[VadState]``. Use from one thread."""
 
-    def __init__(self, path: Path, device: str) -> None:
-        """Raises EngineError if the directory is not a complete FSMN-VAD model."""
-        self._loaded = load(path, device, "FsmnVADStreaming")
-        self._model, self._frontend = self._loaded.model, self._loaded.frontend
-        options = self._model.vad_opts
-        options.max_single_segment_time = inf  # the session cuts long segments, at a quiet place
-        options.output_frame_probs = False  # a list that is never read and grows by the frame
-        self._model.encoder.register_forward_hook(_soften)
-        # The class's state machine takes its scores from here instead of calling the network itself.
-        self._model.ComputeScores = self._take_scores
+    def __init__(self, path: Path, device: str, precision: str = "auto") -> None:
+        """``precision`` as in ``loading.load``. Raises EngineError if the directory is not a complete FSMN-VAD
+        model."""
+        loaded = load(path, device, "FsmnVADStreaming", precision)
+        self.network, self._about = loaded.networks["detector"], loaded.about
+        self._front_end = front_end(loaded.directory)
+        self.rules = Rules.read(loaded.directory.section("model_conf"))
+        net = loaded.directory.section("encoder_conf")
+        self._past = net["fsmn_layers"], net["proj_dim"], (net["lorder"] - 1) * net["lstride"]
 
     def describe(self) -> Description:
-        return self._loaded.describe()
+        return self._about
 
     def open(self) -> VadState:
         return VadState()
@@ -83,16 +79,15 @@ class Fsmn:
         of its samples and closes the state. Raises EngineError if a job does not continue its
         state, or its samples are not whole hops although it is no flush.
         """
-        with running():
-            waiting = [(state, job, self._hops(state, job)) for state, job in items]
-            while ready := [_Hop(state, job.end_silence, *hops.pop(0)) for state, job, hops in waiting if hops]:
-                self._advance(ready)
+        waiting = [(state, job, self._hops(state, job)) for state, job in items]
+        while ready := [_Hop(state, job.end_silence, *hops.pop(0)) for state, job, hops in waiting if hops]:
+            self._advance(ready)
         answers = []
         for state, job in items:
             if job.flush:
                 if state.onset is not None:
-                    self._mark(state, "endpoint", state.position)  # an onset in the very last frame stays open
-                state.cache = None
+                    _mark(state, "endpoint", state.position)  # an onset in the very last frame stays open
+                state.features = state.past = state.endpointer = None
             answers.append(tuple(state.edges))
             state.edges = []
         return answers
@@ -101,88 +96,61 @@ class Fsmn:
         """The job's samples hop by hop, and whether each is the stream's last."""
         if job.first:
             self._begin(state, job.offset)
-        if state.cache is None or job.offset != state.position:
+        if state.endpointer is None or job.offset != state.position:
             raise EngineError("the detector's job does not continue its stream")
         if len(job.samples) % job.hop and not job.flush:
             raise EngineError("the detector was given a part of a hop")
         return steps(job.samples, job.hop, job.flush)
 
     def _begin(self, state: VadState, offset: int) -> None:
-        state.cache = self._model.init_cache({})
+        state.features, state.endpointer = self._front_end.open(), Endpointer(self.rules)
+        state.past = np.zeros(self._past, np.float32)
         state.origin = state.position = state.floor = offset
         state.onset, state.edges = None, []
 
     def _advance(self, hops: Sequence[_Hop]) -> None:
-        """One hop of every stream."""
-        sizes: dict[int, list[tuple[_Hop, torch.Tensor]]] = defaultdict(list)
+        """One hop of every stream. Those that complete as many frames are scored together."""
+        sizes: dict[int, list[tuple[_Hop, Array]]] = defaultdict(list)
         for hop in hops:
-            cache = hop.cache
-            feats, _ = self._frontend(
-                waveform(hop.samples),
-                [len(hop.samples)],
-                cache=cache["frontend"],
-                is_final=hop.last,
-                return_waveform=True,
-            )
-            sizes[feats.shape[1] if feats.numel() else 0].append((hop, feats))
+            assert hop.state.features is not None
+            frames = hop.state.features.push(hop.samples, hop.last)
+            sizes[len(frames)].append((hop, frames))
         for size, group in sizes.items():
-            if size:
-                self._score(group)
-            for hop, feats in group:
-                self._decide(hop, feats)
+            scores = self._score(group) if size else np.empty((len(group), 0, max(self.rules.silences) + 1), np.float32)
+            for (hop, _), row in zip(group, scores, strict=True):
+                self._decide(hop, row)
 
-    def _score(self, group: Sequence[tuple[_Hop, torch.Tensor]]) -> None:
-        """Put into each stream's cache what the network says of its frames, all of one number."""
-        memories = [hop.cache["encoder"] for hop, _ in group]
-        known = [memory for memory in memories if memory]
-        together: dict[str, torch.Tensor] = {}
-        if known:
-            for layer, tensor in known[0].items():
-                empty = torch.zeros_like(tensor)
-                together[layer] = torch.cat([memory.get(layer, empty) for memory in memories])
-        feats = torch.cat([feats for _, feats in group]).to(self._loaded.device)
-        scores = self._model.encoder(feats, cache=together)
+    def _score(self, group: Sequence[tuple[_Hop, Array]]) -> Array:
+        """What the network says of each stream's frames, (streams, frames, outputs)."""
+        past = np.stack([hop.state.past for hop, _ in group], axis=1)  # type: ignore[misc]
+        scores, past = self.network(np.stack([frames for _, frames in group]), past)
+        scores, past = self.network.fetched(scores), self.network.fetched(past)
         for row, (hop, _) in enumerate(group):
-            hop.cache["scores"] = scores[row : row + 1]
-            hop.cache["encoder"] = {layer: tensor[row : row + 1].clone() for layer, tensor in together.items()}
+            hop.state.past = past[:, row].copy()  # a view would hold the whole batch in memory
+        answer: Array = scores
+        return answer
 
-    def _take_scores(self, feats: torch.Tensor, cache: dict[str, Any]) -> None:
-        """In place of the class's method: the same, but for where the scores come from."""
-        scores, stats = cache.pop("scores"), cache["stats"]
-        self._model.vad_opts.nn_eval_block_size = scores.shape[1]
-        stats.frm_cnt += scores.shape[1]
-        stats.scores = scores if stats.scores is None else torch.cat((stats.scores, scores), dim=1)
-
-    def _decide(self, hop: _Hop, feats: torch.Tensor) -> None:
-        state, cache = hop.state, hop.cache
-        stats = cache["stats"]
+    def _decide(self, hop: _Hop, scores: Array) -> None:
+        """``scores`` (frames, outputs): those that this hop completes."""
+        state = hop.state
+        assert state.endpointer is not None
         length = 0 if state.onset is None else state.position - state.onset
-        silence_ms = _patience(hop.end_silence, length) // _MS
-        # Where the class itself keeps the end silence of a stream: less what its window takes to turn.
-        thres = max(0, silence_ms - self._model.vad_opts.speech_to_sil_time_thres)
-        stats.max_end_sil_frame_cnt_thresh = thres
         state.position += len(hop.samples)
-        spans = self._model.forward(
-            feats=feats.to(self._loaded.device),
-            waveform=cache["frontend"]["aligned_waveforms"],
-            cache=cache,
-            is_final=hop.last,
-            is_streaming_input=True,
-        )
-        heard = state.origin + stats.frm_cnt * _SHIFT
-        for kind, at in _boundaries(spans, state.origin):
-            # Cut short by the flush: the class stops at its last frame's start, up to 25 ms early.
-            cut = hop.last and kind == "endpoint" and at >= heard
-            self._mark(state, kind, state.position if cut else at)
-        # Closed segments stay in the class's list for ever; only the open one is needed.
-        del stats.output_data_buf[: stats.output_data_buf_offset]
-        stats.output_data_buf_offset = 0
+        silence_ms = _patience(hop.end_silence, length) // _MS
+        decided = state.endpointer.hear(scores, hop.samples, silence_ms, hop.last)
+        end = state.origin + state.endpointer.frames * SHIFT
+        for kind, ms in decided:
+            at = state.origin + ms * _MS
+            # Cut short by the flush: the endpointer stops at its last frame's start, up to 25 ms early.
+            cut = hop.last and kind == "endpoint" and at >= end
+            _mark(state, kind, state.position if cut else at)
 
-    def _mark(self, state: VadState, kind: Kind, at: int) -> None:
-        at = min(max(at, state.floor), state.position)
-        state.edges.append(Edge(kind, at, state.position))
-        state.floor = at
-        state.onset = at if kind == "onset" else None
+
+def _mark(state: VadState, kind: Kind, at: int) -> None:
+    at = min(max(at, state.floor), state.position)
+    state.edges.append(Edge(kind, at, state.position))
+    state.floor = at
+    state.onset = at if kind == "onset" else None
 
 
 def _patience(end_silence: int, length: int) -> int:
@@ -192,18 +160,3 @@ def _patience(end_silence: int, length: int) -> int:
         return end_silence
     shorter = end_silence // (2 if length < _QUARTER_FROM else 4)
     return max(shorter, min(end_silence, _SHORTEST_SILENCE))
-
-
-def _boundaries(spans: list[list[list[int]]], origin: int) -> Iterator[tuple[Kind, int]]:
-    """The class answers ``[[[begin_ms, end_ms], …]]`` with -1 for what is not in this hop."""
-    for begin_ms, end_ms in (pair for batch in spans for pair in batch):
-        if begin_ms >= 0:
-            yield "onset", origin + begin_ms * _MS
-        if end_ms >= 0:
-            yield "endpoint", origin + end_ms * _MS
-
-
-def _soften(module: torch.nn.Module, inputs: object, output: torch.Tensor) -> torch.Tensor:
-    """Keep every sum of posteriors inside (0, 1): the class takes log(p) and log(1 - p) of them,
-    and a saturated softmax (digital silence) is exactly 0 or 1."""
-    return output * (1 - 1e-5) + 1e-9

@@ -7,21 +7,23 @@ were made from: where those have changed since, the graphs count as absent.
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import onnxruntime
-import torch
-from torch import Tensor
 
 Precision = Literal["float32", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("int8", "float32")
 """From the fastest on."""
 
+EXACT = ("FsmnVADStreaming", "CTTransformerStreaming")
+"""Classes whose networks are so small that rounding gains nothing: their graphs are float32 whatever is asked for."""
+
 _LISTING = "graphs.json"
-_FORMAT = 1  # of the graphs and their listing; others are not looked at
+_FORMAT = 2  # of the graphs and their listing; others are not looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +32,19 @@ class Graphs:
 
     precision: Precision
     folder: Path
+    parameters: int  # of the model that they were made from
 
-    def open(self, name: str) -> "Graph":
-        return Graph(self.folder / f"{name}.onnx")
+    def open(self) -> dict[str, "Graph"]:
+        """Each network, by name."""
+        return {file.stem: Graph(file) for file in sorted(self.folder.glob("*.onnx"))}
+
+    def table(self, name: str) -> Any:
+        """A table of numbers that lies beside the graphs, mapped into memory."""
+        return np.load(self.folder / f"{name}.npy", mmap_mode="r")
 
     @property
     def size(self) -> int:
-        return sum(file.stat().st_size for file in self.folder.glob("*.onnx"))
+        return sum(file.stat().st_size for file in self.folder.iterdir() if file.name != _LISTING)
 
 
 def find(weights: Path, precision: Precision) -> Graphs | None:
@@ -44,14 +52,14 @@ def find(weights: Path, precision: Precision) -> Graphs | None:
     folder = _folder(weights, precision)
     try:
         listing = json.loads((folder / _LISTING).read_text("utf-8"))
-        whole = all((folder / name).stat().st_size == size for name, size in listing["graphs"].items())
+        whole = all((folder / name).stat().st_size == size for name, size in listing["files"].items())
         fits = listing["format"] == _FORMAT and listing["weights"] == _identity(weights)
+        return Graphs(precision, folder, int(listing["parameters"])) if whole and fits else None
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
-    return Graphs(precision, folder) if whole and fits else None
 
 
-def write(weights: Path, precision: Precision, fill: Callable[[Path], None]) -> Graphs:
+def write(weights: Path, precision: Precision, parameters: int, fill: Callable[[Path], None]) -> Graphs:
     """Have ``fill`` export into a new folder, then put that in the place of what was there."""
     folder = _folder(weights, precision)
     stage = folder.with_name(f".{folder.name}")
@@ -59,11 +67,11 @@ def write(weights: Path, precision: Precision, fill: Callable[[Path], None]) -> 
     stage.mkdir(parents=True)
     fill(stage)
     sizes = {file.name: file.stat().st_size for file in sorted(stage.iterdir())}
-    listing = {"format": _FORMAT, "weights": _identity(weights), "graphs": sizes}
+    listing = {"format": _FORMAT, "weights": _identity(weights), "parameters": parameters, "files": sizes}
     (stage / _LISTING).write_text(json.dumps(listing, indent=1) + "\n", "utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(stage, folder)
-    return Graphs(precision, folder)
+    return Graphs(precision, folder, parameters)
 
 
 def _folder(weights: Path, precision: Precision) -> Path:
@@ -77,7 +85,7 @@ def _identity(weights: Path) -> dict[str, int | str]:
 
 
 class Graph:
-    """One exported network; takes and gives tensors of the CPU. Use from one thread."""
+    """One exported network on the CPU; a ``Network`` (see ``loading``). Use from one thread."""
 
     def __init__(self, path: Path) -> None:
         options = onnxruntime.SessionOptions()
@@ -87,9 +95,21 @@ class Graph:
         options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         self._names = [node.name for node in self._session.get_inputs()]
+        self._room = np.empty(0, np.float32)  # for ``stacked``: memory that is asked for anew costs more than copying
 
-    def __call__(self, *inputs: Tensor) -> Any:
-        """What the network's ``forward`` gives for the same inputs."""
-        fed = {name: tensor.numpy() for name, tensor in zip(self._names, inputs, strict=True)}
-        outputs = tuple(torch.from_numpy(array) for array in self._session.run(None, fed))
-        return outputs if len(outputs) > 1 else outputs[0]
+    def __call__(self, *inputs: Any) -> Any:
+        outputs = self._session.run(None, dict(zip(self._names, inputs, strict=True)))
+        return tuple(outputs) if len(outputs) > 1 else outputs[0]
+
+    def zeros(self, *shape: int) -> Any:
+        return np.zeros(shape, np.float32)
+
+    def stacked(self, kept: Sequence[Any]) -> Any:
+        size = len(kept) * kept[0].size
+        if self._room.size < size:
+            self._room = np.empty(size, np.float32)
+        first, *rest = kept[0].shape
+        return np.stack(kept, axis=1, out=self._room[:size].reshape(first, len(kept), *rest))
+
+    def fetched(self, result: Any) -> Any:
+        return result

@@ -8,17 +8,16 @@ there. Segments that stand at a chunk go through the network together (``parafor
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from xingji.core.errors import EngineError
 from xingji.core.messages import Decode
 from xingji.core.types import Samples
 from xingji.engines import Capabilities, Description
-from xingji.engines.loading import FRAME, load, running, steps, waveform
-from xingji.engines.networks import StreamDecoder, StreamEncoder
-from xingji.engines.paraformer_step import Chunk, Memory, Network, Stepper
+from xingji.engines.features import FRAME, Features, front_end
+from xingji.engines.loading import load, steps
+from xingji.engines.paraformer_step import Chunk, Memory, Stepper, shape
 
 _STRIDE = 960  # samples of one encoder frame (60 ms)
 _SPECIAL = re.compile(r"<.*>")
@@ -30,7 +29,7 @@ class Segment:
     """One segment. ``memory`` is the network's; None before the first job and after the last."""
 
     memory: Memory | None = None
-    frontend: dict[str, Any] = field(default_factory=dict)  # the stock front end's own cache
+    features: Features | None = None
     chunk: int = 0  # samples
     heard: int = 0  # samples
     text: str = ""
@@ -43,18 +42,20 @@ class StreamingParaformer:
 
     capabilities = Capabilities(languages=("zh", "en"))
 
-    def __init__(self, path: Path, device: str, precision: str | None = None) -> None:
+    def __init__(self, path: Path, device: str, precision: str = "auto") -> None:
         """``precision`` as in ``loading.load``. Raises EngineError if the directory is not a complete streaming
         Paraformer."""
-        self.loaded = load(path, device, "ParaformerStreaming", precision)
-        model, graphs = self.loaded.model, self.loaded.graphs
-        encode: Network = graphs.open("encoder") if graphs else StreamEncoder(model).eval()
-        decode: Network = graphs.open("decoder") if graphs else StreamDecoder(model).eval()
-        self._network = Stepper(model, encode, decode, device)
-        self._silent = {model.sos, model.eos, model.blank_id}
+        loaded = load(path, device, "ParaformerStreaming", precision)
+        directory, networks = loaded.directory, loaded.networks
+        self.front_end, self._tokens = front_end(directory), directory.tokens()
+        built = shape(directory, self.front_end.size, len(self._tokens))
+        self.stepper = Stepper(built, networks["encoder"], networks["decoder"])
+        options = directory.section("model_conf")
+        self._silent = {options.get("sos", 1), options.get("eos", 2), options.get("blank_id", 0)}
+        self._about = loaded.about
 
     def describe(self) -> Description:
-        return self.loaded.describe()
+        return self._about
 
     def open(self) -> Segment:
         return Segment()
@@ -66,13 +67,12 @@ class StreamingParaformer:
         Raises EngineError if a job does not continue its state, its chunk is no multiple of
         60 ms, or its samples are not whole chunks although it is not the last.
         """
-        with running():
-            waiting = [(state, self._pieces(state, job)) for state, job in items]
-            while ready := [(state, pieces.pop(0)) for state, pieces in waiting if pieces]:
-                self._advance(ready)
+        waiting = [(state, self._pieces(state, job)) for state, job in items]
+        while ready := [(state, pieces.pop(0)) for state, pieces in waiting if pieces]:
+            self._advance(ready)
         for state, job in items:
             if job.last:
-                state.memory, state.closed = None, True
+                state.memory, state.features, state.closed = None, None, True
         return [state.text for state, _ in items]
 
     def _pieces(self, state: Segment, job: Decode) -> list[tuple[Samples, bool]]:
@@ -80,7 +80,8 @@ class StreamingParaformer:
         if state.memory is None and not state.closed:
             if job.chunk <= 0 or job.chunk % (2 * _STRIDE):
                 raise EngineError("the recogniser's chunk must be a multiple of 120 ms")
-            state.chunk, state.memory = job.chunk, self._network.open(job.chunk // _STRIDE)
+            state.chunk, state.memory = job.chunk, self.stepper.open(job.chunk // _STRIDE)
+            state.features = self.front_end.open()
         if state.closed or job.offset != state.heard or job.chunk != state.chunk:
             raise EngineError("the recogniser's job does not continue its segment")
         if len(job.samples) % job.chunk and not job.last:
@@ -96,19 +97,18 @@ class StreamingParaformer:
         """
         sizes: dict[int, list[tuple[Segment, Chunk]]] = defaultdict(list)
         for state, (samples, last) in ready:
+            assert state.memory is not None and state.features is not None
             state.heard += len(samples)
-            if state.heard < FRAME:
-                continue  # nothing was said in less than one frame
-            feats, _ = self.loaded.frontend(waveform(samples), [len(samples)], cache=state.frontend, is_final=last)
-            assert state.memory is not None
-            sizes[state.chunk].append((state, Chunk(state.memory, feats[0], last)))
+            frames = state.features.push(samples, last)
+            if state.heard >= FRAME:  # nothing was said in less than one frame
+                sizes[state.chunk].append((state, Chunk(state.memory, frames, last)))
         for group in sizes.values():
-            answers = self._network.step([chunk for _, chunk in group])
+            answers = self.stepper.step([chunk for _, chunk in group])
             for (state, _), (memory, scores) in zip(group, answers, strict=True):
                 state.memory = memory
-                tokens = [token for token in scores.argmax(dim=-1).tolist() if token not in self._silent]
-                for piece in self.loaded.tokenizer.ids2tokens(tokens):
-                    _append(state, piece)
+                for token in scores.argmax(axis=-1).tolist():
+                    if token not in self._silent:
+                        _append(state, self._tokens[token])
 
 
 def _append(state: Segment, piece: str) -> None:

@@ -10,44 +10,76 @@ Shapes: B segments, T stacked frames of 60 ms, K frames of look-back, L layers, 
 M tokens, V vocabulary.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
+from numpy.typing import NDArray
 
-from xingji.core.errors import EngineError
+from xingji.engines.directory import Directory
+from xingji.engines.loading import Native, Network
 
 _ENCODER_LOOK_BACK = 4  # chunks, as trained
 _DECODER_LOOK_BACK = 1
 
-Network = Callable[..., tuple[Tensor, Tensor, Tensor]]
-"""``networks.StreamEncoder`` or ``networks.StreamDecoder``, or an export of it."""
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the configuration says of the model."""
+
+    features: int
+    width: int  # of encoder and decoder
+    vocabulary: int
+    encoder: tuple[int, int]  # layers, heads
+    decoder: tuple[int, int]
+    kernel: int  # of the decoder's convolutions
+    threshold: float  # of the counter
+    tail: float  # what the end of a segment adds to its sum
+
+
+def shape(directory: Directory, features: int, vocabulary: int) -> Shape:
+    """Where the configuration leaves something out, the stock class's own value (funasr 1.4.16). Raises EngineError
+    for a model that is built in another way than streaming Paraformers are."""
+    encoder, decoder = directory.section("encoder_conf"), directory.section("decoder_conf")
+    counter = directory.section("predictor_conf")
+    layers = decoder.get("num_blocks", 6)
+    if decoder.get("att_layer_num", 6) != layers or not encoder.get("normalize_before", True):
+        raise directory.error("the streaming Paraformer has layers of an unknown kind")
+    return Shape(
+        features,
+        encoder.get("output_size", 256),
+        vocabulary,
+        (encoder.get("num_blocks", 6), encoder.get("attention_heads", 4)),
+        (layers, decoder.get("attention_heads", 4)),
+        decoder.get("kernel_size", 21),
+        counter.get("threshold", 1.0),
+        counter.get("tail_threshold", 0.0),
+    )
 
 
 class LookBack:
     """The keys and values of the last K frames, in no order: attention needs none. New ones take the oldest places."""
 
-    def __init__(self, layers: int, heads: int, span: int, depth: int, device: str) -> None:
-        self.frames = torch.zeros(layers, 2, heads, span, depth, device=device)
+    def __init__(self, network: Network, layers: int, heads: int, span: int, depth: int) -> None:
+        self.frames = network.zeros(2 * layers, heads, span, depth)
+        self._span = span
         self._taken = 0  # frames that ever came
 
-    def bias(self) -> Tensor:
+    def bias(self) -> Array:
         """(K,): 0 where there is a frame, -inf where none has come yet."""
-        bias = torch.zeros(self.frames.shape[3])
-        bias[self._taken :] = -torch.inf
-        return bias
+        return np.where(np.arange(self._span) < self._taken, 0, -np.inf).astype(np.float32)
 
-    def take(self, new: Tensor) -> None:
-        """``new``: (L, 2, H, any number, D)."""
-        span = self.frames.shape[3]
-        new = new[:, :, :, -span:]
-        places = (self._taken + torch.arange(new.shape[3])) % span
-        self.frames[:, :, :, places.to(new.device)] = new
-        self._taken += new.shape[3]
+    def take(self, new: Native) -> None:
+        """``new``: (2 L, H, any number, D)."""
+        new = new[:, :, -self._span :]
+        count, place = new.shape[2], self._taken % self._span
+        before = min(count, self._span - place)  # so many up to the ring's end, the others from its start on
+        self.frames[:, :, place : place + before] = new[:, :, :before]
+        self.frames[:, :, : count - before] = new[:, :, before:]
+        self._taken += count
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,13 +88,13 @@ class Memory:
     takes over the look-backs."""
 
     chunk: int  # stacked frames
-    waiting: Tensor  # (frames ahead, features): they wait for their right context, scaled and with positions
+    waiting: Array  # (frames ahead, features): they wait for their right context, scaled and with positions
     encoder: LookBack
     decoder: LookBack
-    spoken: Tensor  # (decoder layers, W, kernel - 1): the last inputs of its convolutions; zeros before the first
+    spoken: Array  # (decoder layers, kernel - 1, W): the last inputs of its convolutions; zeros before the first
     position: int = 0  # frames heard
     counted: float = 0.0  # the counter's remainder, in tokens
-    remainder: Tensor | None = None  # (W,): its mean encoding
+    remainder: Array | None = None  # (W,): its mean encoding
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,48 +102,42 @@ class Chunk:
     """What one segment hears next: feature frames ``(n, features)``, any ``n`` in the last chunk."""
 
     memory: Memory
-    frames: Tensor
+    frames: Array
     last: bool
 
 
 class Stepper:
-    """The shared network. Use from one thread, under ``running()``."""
+    """The shared network. Use from one thread."""
 
-    def __init__(self, model: Any, encode: Network, decode: Network, device: str) -> None:
-        """``model`` is a ``ParaformerStreaming``, of which only the shape and the counter's constants are used.
-        Raises EngineError for a shape this does not know."""
-        self._encoder, self._decoder, self._predictor = model.encoder, model.decoder, model.predictor
-        if self._decoder.num_blocks != self._decoder.att_layer_num or not self._encoder.normalize_before:
-            raise EngineError("the streaming Paraformer has layers of an unknown kind")
-        self._encode, self._decode = encode, decode
-        self._device = device
-        self._layers = [*self._encoder.encoders0, *self._encoder.encoders]
-        self._positions = self._table(1024)
+    def __init__(self, shape: Shape, encode: Network, decode: Network) -> None:
+        self._shape, self._encode, self._decode = shape, encode, decode
+        self._positions = positions(1024, shape.features)
 
     def open(self, chunk: int) -> Memory:
         """A new segment, ``chunk`` frames at a time with half as many ahead; the first ones are empty."""
-        hears, speaks = self._layers[0].self_attn, self._decoder.decoders[0]
-        across, kernel = speaks.src_attn, speaks.self_attn.kernel_size
-        spans = _ENCODER_LOOK_BACK * chunk, _DECODER_LOOK_BACK * chunk
+        shape = self._shape
+        (hears, ears), (speaks, mouths) = shape.encoder, shape.decoder
         return Memory(
             chunk,
-            torch.zeros(chunk // 2, self._layers[0].in_size, device=self._device),
-            LookBack(len(self._layers), hears.h, spans[0], hears.d_k, self._device),
-            LookBack(len(self._decoder.decoders), across.h, spans[1], across.d_k, self._device),
-            torch.zeros(len(self._decoder.decoders), self._encoder.output_size(), kernel - 1, device=self._device),
+            np.zeros((chunk // 2, shape.features), np.float32),
+            LookBack(self._encode, hears, ears, _ENCODER_LOOK_BACK * chunk, shape.width // ears),
+            LookBack(self._decode, speaks, mouths, _DECODER_LOOK_BACK * chunk, shape.width // mouths),
+            np.zeros((speaks, shape.kernel - 1, shape.width), np.float32),
         )
 
-    def step(self, chunks: Sequence[Chunk]) -> list[tuple[Memory, Tensor]]:
+    def step(self, chunks: Sequence[Chunk]) -> list[tuple[Memory, Array]]:
         """The new memory and the log-probabilities ``(M, V)`` of each. All chunks must be of one size.
 
         The last chunk decides the frames that waited too; nothing may follow it.
         """
         rows = [self._hear(chunk) for chunk in chunks]
         memories, lengths = [chunk.memory for chunk in chunks], [len(row) for row in rows]
-        x = pad_sequence(rows, batch_first=True)
-        inside = (torch.arange(x.shape[1])[None] < torch.tensor(lengths)[:, None]).unsqueeze(-1)
-        past, bias = _stacked([memory.encoder for memory in memories], lengths, x)
-        encoded, weights, new = self._encode(x, past, bias, inside.to(x))
+        x = padded(rows)
+        inside = np.arange(x.shape[1])[None, :, None] < np.array(lengths)[:, None, None]
+        look = [memory.encoder for memory in memories]
+        past = self._encode.stacked([ring.frames for ring in look])
+        encoded, weights, new = self._encode(x, _bias(look, lengths), inside.astype(np.float32), *past)
+        encoded, weights = self._encode.fetched(encoded), self._encode.fetched(weights)
         # Later chunks look back on what is no longer ahead.
         decided = [length - len(memory.waiting) for memory, length in zip(memories, lengths, strict=True)]
         counted = []
@@ -121,73 +147,79 @@ class Stepper:
             counted.append(self._fire(memory, weights[row, :length], encoded[row, :length], last=chunk.last))
         answers = self._say(counted, encoded, lengths)
         for row, memory in enumerate(memories):  # last, so that a call that fails leaves no trace
-            memory.encoder.take(new[:, :, row, :, : decided[row]])
+            memory.encoder.take(new[:, row, :, : decided[row]])
         return answers
 
-    # -- encoder ----------------------------------------------------------------------
-
-    def _hear(self, chunk: Chunk) -> Tensor:
+    def _hear(self, chunk: Chunk) -> Array:
         """The waiting frames and the new ones, shape (T, features)."""
         memory = chunk.memory
         end = memory.position + len(chunk.frames)
         if end > len(self._positions):
-            self._positions = self._table(2 * end)
-        new = chunk.frames.to(self._device) * self._encoder.output_size() ** 0.5
-        return torch.cat((memory.waiting, new + self._positions[memory.position : end]))
-
-    def _table(self, length: int) -> Tensor:
-        """The stock position code, computed once: the stock class computes it anew from 1 in every chunk."""
-        table: Tensor = self._encoder.embed.encode(torch.arange(1, length + 1)[None], self._layers[0].in_size)[0]
-        return table.to(self._device)
+            self._positions = positions(2 * end, self._shape.features)
+        scale = np.float32(self._shape.width**0.5)
+        return np.concatenate((memory.waiting, chunk.frames * scale + self._positions[memory.position : end]))
 
     # -- counter (continuous integrate-and-fire) ------------------------------------------
 
-    def _fire(self, memory: Memory, summed: Tensor, encoded: Tensor, *, last: bool) -> tuple[Memory, Tensor]:
+    def _fire(self, memory: Memory, summed: Array, encoded: Array, *, last: bool) -> tuple[Memory, Array]:
         """One embedding ``(M, W)``: a token each time the summed weights pass the threshold."""
-        weights = summed.float().cpu().numpy()
+        weights = summed
         if not last:
             weights = weights.copy()
             weights[memory.chunk :] = 0  # what is ahead is counted when it is no longer ahead
         if memory.remainder is not None:
             weights = np.append(np.float32(memory.counted), weights)
-            encoded = torch.cat((memory.remainder[None], encoded))
+            encoded = np.concatenate((memory.remainder[None], encoded))
         if last:
-            weights = np.append(weights, np.float32(self._predictor.tail_threshold))
-            encoded = torch.cat((encoded, torch.zeros_like(encoded[:1])))
-        shares, rest, counted = integrate(weights, np.float32(self._predictor.threshold))
-        remainder = torch.from_numpy(rest).to(self._device) @ encoded
+            weights = np.append(weights, np.float32(self._shape.tail))
+            encoded = np.concatenate((encoded, np.zeros_like(encoded[:1])))
+        shares, rest, counted = integrate(weights, np.float32(self._shape.threshold))
+        remainder = rest @ encoded
         if counted > 0:
-            remainder = remainder / float(counted)
-        memory = replace(memory, counted=float(counted), remainder=remainder)
-        return memory, torch.from_numpy(shares).to(self._device) @ encoded
+            remainder = remainder / counted
+        return replace(memory, counted=float(counted), remainder=remainder), shares @ encoded
 
     # -- decoder ----------------------------------------------------------------------
 
     def _say(
-        self, counted: list[tuple[Memory, Tensor]], encoded: Tensor, lengths: list[int]
-    ) -> list[tuple[Memory, Tensor]]:
+        self, counted: list[tuple[Memory, Array]], encoded: Array, lengths: list[int]
+    ) -> list[tuple[Memory, Array]]:
         """Log-probabilities of every row's tokens. A row without one is left out and its decoder remembers nothing
         of the chunk, as in the stock class."""
-        nothing = encoded.new_zeros(0, self._decoder.output_layer.out_features)
+        nothing = np.empty((0, self._shape.vocabulary), np.float32)
         answers = [(memory, nothing) for memory, _ in counted]
         speaking = [row for row, (_, embedding) in enumerate(counted) if len(embedding)]
         if not speaking:
             return answers
-        memories = [counted[row][0] for row in speaking]
+        memories, embeddings = [counted[row][0] for row in speaking], [counted[row][1] for row in speaking]
         heard = [lengths[row] for row in speaking]
-        encoded = encoded[speaking]
-        embeddings = [counted[row][1] for row in speaking]
-        spoken = torch.stack([memory.spoken for memory in memories], dim=1)
-        past, bias = _stacked([memory.decoder for memory in memories], heard, encoded)
-        embedding = pad_sequence(embeddings, batch_first=True)
-        scores, said, new = self._decode(encoded, embedding, spoken, past, bias)
+        spoken = np.stack([memory.spoken for memory in memories], axis=1)
+        look = [memory.decoder for memory in memories]
+        past = self._decode.stacked([ring.frames for ring in look])
+        scores, said, new = self._decode(encoded[speaking], padded(embeddings), spoken, _bias(look, heard), *past)
+        scores, said = self._decode.fetched(scores), self._decode.fetched(said)
         for at, row in enumerate(speaking):
             memory, tokens = memories[at], len(embeddings[at])
-            memory.decoder.take(new[:, :, at, :, : heard[at]])
+            memory.decoder.take(new[:, at, :, : heard[at]])
             # A copy: a view would hold the whole batch in memory.
-            spoken = said[:, at, :, tokens : tokens + memory.spoken.shape[2]].clone()
+            spoken = said[:, at, tokens : tokens + memory.spoken.shape[1]].copy()
             answers[row] = replace(memory, spoken=spoken), scores[at, :tokens]
         return answers
+
+
+def positions(length: int, depth: int) -> Array:
+    """The stock position code from 1 on, (length, depth): the stock class computes it anew in every chunk."""
+    scales = np.exp(np.arange(depth // 2, dtype=np.float32) * np.float32(-np.log(10_000) / (depth / 2 - 1)))
+    angles = np.arange(1, length + 1, dtype=np.float32)[:, None] * scales
+    return np.concatenate((np.sin(angles), np.cos(angles)), axis=1)
+
+
+def padded(rows: Sequence[Array]) -> Array:
+    """(n, F) each, to (B, longest, F), zero where a row has ended."""
+    whole = np.zeros((len(rows), max(len(row) for row in rows), rows[0].shape[1]), np.float32)
+    for place, row in zip(whole, rows, strict=True):
+        place[: len(row)] = row
+    return whole
 
 
 def integrate(weights: Any, threshold: Any) -> tuple[Any, Any, Any]:
@@ -212,10 +244,7 @@ def integrate(weights: Any, threshold: Any) -> tuple[Any, Any, Any]:
     return np.stack(shares) if shares else np.zeros((0, len(weights)), np.float32), current, total
 
 
-def _stacked(memories: Sequence[LookBack], lengths: list[int], like: Tensor) -> tuple[Tensor, Tensor]:
-    """What the rows look back on, (L, 2, B, H, K, D), and the bias over it and their new frames, (B, 1, 1, K + T)."""
-    new = torch.zeros(len(lengths), like.shape[1])
-    for row, length in enumerate(lengths):
-        new[row, length:] = -torch.inf
-    bias = torch.cat((torch.stack([memory.bias() for memory in memories]), new), dim=1)
-    return torch.stack([memory.frames for memory in memories], dim=2), bias[:, None, None].to(like)
+def _bias(look: Sequence[LookBack], lengths: Sequence[int]) -> Array:
+    """0 or -inf for what each row looks back on and its new frames, (B, 1, 1, K + T)."""
+    new = np.where(np.arange(max(lengths)) < np.array(lengths)[:, None], 0, -np.inf).astype(np.float32)
+    return np.concatenate((np.stack([ring.bias() for ring in look]), new), axis=1)[:, None, None]

@@ -11,17 +11,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from torch.nn.utils.rnn import pad_sequence
+import numpy as np
 
 from xingji.core.errors import EngineError
 from xingji.core.messages import NoSpeech, Transcribe
 from xingji.core.types import Hypothesis, Samples
 from xingji.engines import Capabilities, Description
-from xingji.engines.loading import FRAME, load, running, waveform
-from xingji.engines.networks import SegmentNetwork
+from xingji.engines.features import FRAME, front_end
+from xingji.engines.loading import load
+from xingji.engines.paraformer_step import padded
 
 _LANGUAGES = ("zh", "en", "yue", "ja", "ko")
+# What the model is asked with: numbers of its table of prompts.
+_PROMPT_LANGUAGE = {"auto": 0, "zh": 3, "en": 4, "yue": 7, "ja": 11, "ko": 12}
+_PROMPT_EVENT, _PROMPT_EMOTION = 1, 2
+_PROMPT_ITN = {True: 14, False: 15}
+_BLANK = 0
 _EMOTIONS = ("HAPPY", "SAD", "ANGRY", "NEUTRAL", "FEARFUL", "DISGUSTED", "SURPRISED", "EMO_UNKNOWN")
 _TAG = re.compile(r"<\|([^|<>]*)\|>")
 
@@ -49,15 +54,15 @@ class SenseVoice:
 
     capabilities = Capabilities(languages=_LANGUAGES, punctuation=True, itn=True)
 
-    def __init__(self, path: Path, device: str, precision: str | None = None) -> None:
+    def __init__(self, path: Path, device: str, precision: str = "auto") -> None:
         """``precision`` as in ``loading.load``. Raises EngineError if the directory is not a complete
         SenseVoiceSmall model."""
-        self.loaded = load(path, device, "SenseVoiceSmall", precision)
-        graphs = self.loaded.graphs
-        self._network = graphs.open("segment") if graphs else SegmentNetwork(self.loaded.model).eval()
+        loaded = load(path, device, "SenseVoiceSmall", precision)
+        self._front_end, self._pieces = front_end(loaded.directory), loaded.directory.pieces()
+        self.network, self._about = loaded.networks["segment"], loaded.about
 
     def describe(self) -> Description:
-        return self.loaded.describe()
+        return self._about
 
     def transcribe(self, items: Sequence[Transcribe]) -> list[Hypothesis | NoSpeech]:
         """Segments that ask for the same language and style go through the model together.
@@ -72,29 +77,23 @@ class SenseVoice:
             if len(item.samples) >= FRAME:  # else there is nothing to hear
                 asked[item.language, item.itn].append(index)
         answers: list[Hypothesis | NoSpeech] = [NoSpeech()] * len(items)
-        with running():
-            for (language, itn), indices in asked.items():
-                texts = self._hear([items[index].samples for index in indices], language, itn)
-                for index, text in zip(indices, texts, strict=True):
-                    answers[index] = parse(text).reading(language)
+        for (language, itn), indices in asked.items():
+            texts = self._hear([items[index].samples for index in indices], language, itn)
+            for index, text in zip(indices, texts, strict=True):
+                answers[index] = parse(text).reading(language)
         return answers
 
     def _hear(self, segments: Sequence[Samples], language: str, itn: bool) -> list[str]:
         """The raw text of each segment, tags and all: the best token of every frame, without repetitions and blanks."""
-        model, device = self.loaded.model, self.loaded.device
-        feats = [self.loaded.frontend(waveform(samples), [len(samples)])[0][0] for samples in segments]
-        prompt = [model.lid_dict[language], 1, 2, model.textnorm_dict["withitn" if itn else "woitn"]]
-        lengths = [len(rows) for rows in feats]
-        logits = self._network(
-            pad_sequence(feats, batch_first=True).to(device),
-            torch.tensor([prompt] * len(feats), device=device),
-            torch.tensor(lengths, device=device),
-        )
-        best = logits.argmax(dim=-1).cpu()
+        rows = [self._front_end.whole(samples) for samples in segments]
+        prompt = [_PROMPT_LANGUAGE[language], _PROMPT_EVENT, _PROMPT_EMOTION, _PROMPT_ITN[itn]]
+        lengths = [len(row) for row in rows]
+        logits = self.network(padded(rows), np.array([prompt] * len(rows)), np.array(lengths))
         texts = []
-        for row, length in zip(best, lengths, strict=True):
-            tokens = row[: len(prompt) + length].unique_consecutive()
-            texts.append(self.loaded.tokenizer.decode(tokens[tokens != model.blank_id].tolist()))
+        for row, length in zip(self.network.fetched(logits), lengths, strict=True):
+            best = row[: len(prompt) + length].argmax(axis=-1)
+            once = best[np.append(True, best[1:] != best[:-1])]
+            texts.append(self._pieces.decode(once[once != _BLANK].tolist()))
         return texts
 
 

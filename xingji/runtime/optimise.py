@@ -1,4 +1,4 @@
-"""``download_models.py --optimize``: graphs for the recognisers in use, and what they change in what is read."""
+"""``download_models.py --optimize``: graphs for the models in use, and what they change in what is read."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -17,18 +17,18 @@ _LIMITS = Limits(max_seconds=60, max_wall_s=30, max_memory_bytes=512 << 20)
 
 
 def optimise(models: ModelSet, precision: Literal["int8", "float32"], clips: Path, say: Callable[[str], None]) -> Exit:
-    """Export both recognisers of ``models``, and compare with torch on the audio files in the folder ``clips``."""
-    from ..engines.export import PARTS, difference, export  # torch comes along
+    """Export all of ``models``, and compare the recognisers with torch on the audio files in the folder ``clips``."""
+    from ..engines.export import KINDS, READERS, difference, export  # torch comes along
 
     heard = list(_clips(clips))
-    for part in PARTS:
+    for part in KINDS:
         path, began = models.paths[part], time.monotonic()
         say(f"{models.names[part]}：正在导出 {precision}，大模型约一分钟（exporting, a minute for a large model）")
         try:
             graphs = export(part, path, precision)
             took = time.monotonic() - began
             say(f"{models.names[part]}：{graphs.size / 1e6:.0f} MB，{took:.0f} s")
-            if heard:
+            if heard and part in READERS:
                 differs = difference(part, path, precision, heard)
                 say(f"  {len(heard)} 段录音里与 torch 不同的字（characters unlike torch's）：{differs:.2%}")
         except (EngineError, OSError) as error:

@@ -77,9 +77,9 @@ class StreamRole:
 
         self.device = device
         self._streams.clear()
-        self._vad = Fsmn(self.models["vad"], device)
+        self._vad = Fsmn(self.models["vad"], device, self.precision)
         self._asr = StreamingParaformer(self.models["paraformer"], device, self.precision)
-        self._punc = CtPunc(self.models["punc"], device)
+        self._punc = CtPunc(self.models["punc"], device, self.precision)
 
     def warm_up(self) -> None:
         noise = _noise()

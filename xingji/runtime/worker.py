@@ -21,6 +21,7 @@ from typing import Any
 
 from ..core.errors import EngineError
 from ..core.messages import Forgotten, Lost, Result
+from ..engines.device import give_back, out_of_memory, place
 from . import ipc
 from .batch import Request, take
 from .roles import ROLES, Role
@@ -82,7 +83,7 @@ class Worker:
         try:
             return self._role.answer(batch)
         except Exception as error:
-            shortage = _shortage(self._role.device, error)
+            shortage = out_of_memory(self._role.device, error)
             if shortage is None:
                 log.exception("inference failed", extra={"job": kind.__name__, "batch": len(batch)})
                 if not half:
@@ -102,8 +103,6 @@ class Worker:
 
     def _move_to_cpu(self, reason: str) -> None:
         """Loading takes as long as at the start, so the gateway is told before as well as after."""
-        from ..engines.device import give_back
-
         ipc.send(self._connection, {"degraded": reason})
         full = self._role.device
         self._role.load_on("cpu")
@@ -138,14 +137,6 @@ def connect(address: str, token: str) -> socket.socket:
     return connection
 
 
-def _shortage(device: str, error: Exception) -> str | None:
-    if device == "cpu":
-        return None  # without torch: played models do not bring it along
-    from ..engines.device import out_of_memory
-
-    return out_of_memory(device, error)
-
-
 def load(role_name: str, setup: dict[str, Any]) -> tuple[Role, str | None]:
     """The role's models, loaded and warm, and why they are not on the device that was asked for."""
 
@@ -154,10 +145,6 @@ def load(role_name: str, setup: dict[str, Any]) -> tuple[Role, str | None]:
         role = ROLES[role_name](folders, device, setup["precision"])
         role.warm_up()
         return role
-
-    if setup["device"] == "cpu":
-        return build("cpu"), None
-    from ..engines.device import place
 
     return place(setup["device"], setup["mps"], build)
 
