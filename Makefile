@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup setup-dev run test check lint types lock env minipack clean
+.PHONY: setup setup-dev run test check lint types bench lock env minipack clean
 
 run: setup
 	$(BIN)/python asr_api_server.py
@@ -20,9 +20,9 @@ lint: setup-dev
 types: setup-dev
 	$(BIN)/mypy xingji
 
-setup: .venv/.installed
+setup: .venv/.installed .venv/.graphs
 
-setup-dev: .venv/.installed-dev
+setup-dev: .venv/.installed-dev .venv/.graphs
 
 .venv/.installed: requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and "需要 Python 3.11–3.13（needs Python 3.11–3.13）")'
@@ -32,6 +32,18 @@ setup-dev: .venv/.installed-dev
 
 .venv/.installed-dev: requirements-dev.txt .venv/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+# How many sessions this machine holds, with models of official size and random weights (made where they are missing).
+# FUNASR_SERVER=…/funasr_wss_server.py FUNASR_PYTHON=…/python puts FunASR's own server beside it: see tools.bench --help.
+bench: setup-dev
+	$(BIN)/python -m tools.bench --models .build/fullsize --make-models --out .build/bench.md --json .build/bench.json \
+	  --curve .build/bench.svg $(if $(FUNASR_SERVER),--baseline funasr --funasr-server "$(FUNASR_SERVER)" \
+	  --funasr-python "$(FUNASR_PYTHON)") $(BENCH)
+
+# The embedded models as graphs for the CPU: with them a server is there in a second, without torch.
+.venv/.graphs: .venv/.installed xingji/minipack/manifest.json
+	XINGJI_MODELS=minipack $(BIN)/python download_models.py --optimize float32 --clips .venv/no-clips
 	touch $@
 
 # Write requirements*.txt from pyproject.toml, every package pinned.
