@@ -37,7 +37,7 @@ from xingji.core.messages import (
 from xingji.core.session import Session
 from xingji.core.types import SAMPLE_RATE, Samples, Sentence, Span, Stage
 
-PROFILE = Profile(end_silence=6_400, longest=3 * SAMPLE_RATE)
+PROFILE = Profile(end_silence=6_400, hop=SAMPLE_RATE // 5, longest=3 * SAMPLE_RATE)
 PLAIN = replace(PROFILE, correct=False)
 LIMITS: Mapping[type[Any], int] = {Detect: 1, Decode: 1, Transcribe: 4, Correct: 4}
 

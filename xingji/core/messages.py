@@ -33,7 +33,7 @@ class Profile:
     language: str = "auto"
     hotwords: Hotwords | None = None
     end_silence: int = SAMPLE_RATE * 8 // 10
-    hop: int = SAMPLE_RATE // 5  # the detector's step
+    hop: int = SAMPLE_RATE // 10  # the detector's step: text waits for it, and a shorter one costs more
     chunk: int = SAMPLE_RATE * 6 // 10  # the streaming recogniser's step
     longest: int = SAMPLE_RATE * 30  # a segment that grows longer is cut at a quiet place
     context: int = 3  # earlier sentences shown to the corrector
