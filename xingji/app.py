@@ -88,6 +88,7 @@ def init_models(settings: Settings, metrics: Metrics | None = None) -> tuple[Mod
         metrics or Metrics(),
         mps=settings.use_mps,
         precision=settings.precision,
+        workers={"stream": settings.stream_workers, "segment": settings.segment_workers},
     )
     atexit.register(pool.close)
     return models, pool

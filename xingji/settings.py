@@ -50,6 +50,18 @@ class Settings(BaseSettings):
         description="auto（CPU 上有 --optimize 写好的图就用，int8 优先）、float32 或 int8（没有 int8 图就不会就绪）。"
         " What recognisers compute with on a CPU; without int8 graphs, int8 never gets ready.",
     )
+    stream_workers: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="流式识别进程数；每个占一个核，int8 下约撑二十路。 Processes for live text, a core each.",
+    )
+    segment_workers: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="复检进程数，上传文件也由它们识别。 Processes for second pass and files, a core each.",
+    )
     async_mode: Literal["eventlet", "threading"] = Field(
         "eventlet", description="eventlet（默认）或 threading（开发、Windows，约 100 个客户端以内）。 Server threads."
     )

@@ -382,8 +382,8 @@ def test_health_says_why_models_run_on_the_cpu(reason: str) -> None:
     loaded.set()
     facts = {part: {"device": "cpu"} for part in ("vad", "paraformer", "punc", "sensevoice")}
     links = {
-        "stream": SimpleNamespace(ready=loaded, models=facts, degraded=reason, state="starting", restarts=0),
-        "segment": SimpleNamespace(ready=loaded, models=facts, degraded=None, state="ready", restarts=0),
+        role: SimpleNamespace(role=role, ready=loaded, models=facts, degraded=why, state=state, restarts=0)
+        for role, why, state in (("stream", reason, "starting"), ("segment", None, "ready"))
     }
     parts = {
         "pool": SimpleNamespace(ready=True, links=links),

@@ -36,10 +36,12 @@ from xingji.core.messages import (
 from xingji.core.session import Session
 from xingji.core.types import Hypothesis, Samples, Stage
 from xingji.runtime import ipc
+from xingji.runtime import link as link_module
 from xingji.runtime import pool as pool_module
 from xingji.runtime.driver import Driver
+from xingji.runtime.link import HOPELESS, TRIES, Link
 from xingji.runtime.metrics import Metrics
-from xingji.runtime.pool import BEHIND_S, HOPELESS, TRIES, Link, Pool
+from xingji.runtime.pool import BEHIND_S, Pool
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 120.0  # a busy machine may take this long to load torch
@@ -104,7 +106,7 @@ MakeLink = Callable[..., Link]
 def make_link(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeLink]:
     links: list[Link] = []
     impatient = SimpleNamespace(monotonic=time.monotonic, sleep=lambda s: time.sleep(min(s, 0.02)))
-    monkeypatch.setattr(pool_module, "time", impatient)
+    monkeypatch.setattr(link_module, "time", impatient)
 
     def make(job_timeout_s: float = 60.0, device: str = "cpu", start_limit_s: float = START_S) -> Link:
         setup = {"models": {"folder": str(workplace)}, "device": device, "mps": False, "precision": "auto"}
@@ -373,7 +375,7 @@ def test_one_failed_start_costs_no_job(make_link: MakeLink, workplace: Path) -> 
 def test_a_stranger_is_shown_the_door(
     make_link: MakeLink, workplace: Path, monkeypatch: pytest.MonkeyPatch, hello: bytes | str
 ) -> None:
-    monkeypatch.setattr(pool_module, "HELLO_S", 0.05)
+    monkeypatch.setattr(link_module, "HELLO_S", 0.05)
     (workplace / "hold").touch()
     link = make_link()
     with socket.socket(socket.AF_UNIX) as stranger:
@@ -422,12 +424,85 @@ def test_the_pool_sends_each_kind_to_its_worker(workplace: Path) -> None:
     assert all(gone(link.pid) for link in pool.links.values())
 
 
+@pytest.fixture
+def wide(workplace: Path) -> Iterator[Pool]:
+    """A pool with two workers of each role."""
+    workers = {"stream": 2, "segment": 2}
+    pool = Pool({"folder": workplace}, "cpu", 60.0, START_S, "CRITICAL", Metrics(), workers=workers)
+    try:
+        assert pool.wait(PATIENCE_S)
+        yield pool
+    finally:
+        pool.close()
+
+
+def seat(pool: Pool, stream: int) -> str:
+    """The process that answers a stream."""
+    asked = Asked(pool.submit)
+    asked("where", decode(), stream=stream)
+    (answer,) = asked.answers().values()
+    assert isinstance(answer, Hypothesis)
+    return answer.text
+
+
+def test_streams_are_shared_out_and_stay_where_they_are(wide: Pool) -> None:
+    assert list(wide.links) == ["stream", "stream_2", "segment", "segment_2"]
+    seats = {stream: seat(wide, stream) for stream in range(4)}
+    first, second = (str(wide.links[name].pid) for name in ("stream", "stream_2"))
+    assert sorted(seats.values()) == sorted([first, second] * 2)
+    for stream in (0, 1, 2, 3):
+        assert seat(wide, stream) == seats[stream]
+    left = [stream for stream in seats if seats[stream] == first]
+    for stream in left:
+        wide.release(stream)
+    assert {seat(wide, 10), seat(wide, 11)} == {first}, "the places that became free are taken"
+
+
+def test_a_worker_that_dies_takes_only_its_own_streams(wide: Pool, workplace: Path) -> None:
+    seats = {stream: seat(wide, stream) for stream in (0, 1)}
+    (workplace / "hold_jobs").touch()
+    asked = Asked(wide.submit)
+    for stream in (0, 1):
+        asked(str(stream), decode(), stream=stream)
+    os.kill(int(seats[0]), signal.SIGKILL)
+    assert asked.answers(1) == {"0": Forgotten()}
+    (workplace / "hold_jobs").unlink()
+    assert asked.answers(1) == {"1": Hypothesis(seats[1])}
+
+
+def test_segments_go_to_whoever_owes_least(wide: Pool, workplace: Path) -> None:
+    (workplace / "hold_jobs").touch()
+    asked = Asked(wide.submit)
+    for name in "abcd":
+        asked(name, transcribe())
+    assert [link.waiting for name, link in wide.links.items() if link.role == "segment"] == [2, 2]
+    (workplace / "hold_jobs").unlink()
+    assert len({answer for answer in map(str, asked.answers(4).values())}) == 2
+
+
+def test_while_one_worker_is_away_the_other_takes_its_new_work(wide: Pool, workplace: Path) -> None:
+    (workplace / "hold").touch()
+    os.kill(wide.links["segment"].pid or 0, signal.SIGKILL)
+    deadline = time.monotonic() + PATIENCE_S
+    while wide.links["segment"].ready.is_set():
+        assert time.monotonic() < deadline
+    assert wide.ready
+    asked = Asked(wide.submit)
+    asked("a", transcribe())
+    asked("b", transcribe())
+    there = Hypothesis(str(wide.links["segment_2"].pid))
+    assert asked.answers(2) == {"a": there, "b": there}
+    (workplace / "hold").unlink()
+
+
 @pytest.mark.parametrize("role", ["stream", "segment"])
 def test_the_pool_is_behind_while_a_job_waits_long_for_its_turn(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, role: str
 ) -> None:
     now, limit = 1000.0, BEHIND_S[role]
-    monkeypatch.setattr(pool_module, "time", SimpleNamespace(monotonic=lambda: now, sleep=time.sleep))
+    clock = SimpleNamespace(monotonic=lambda: now, sleep=time.sleep)
+    monkeypatch.setattr(link_module, "time", clock)
+    monkeypatch.setattr(pool_module, "time", SimpleNamespace(monotonic=time.monotonic))
     pool = Pool({"folder": workplace}, "cpu", 60.0, START_S, "CRITICAL", Metrics())
     held = workplace / "hold_jobs"
     try:

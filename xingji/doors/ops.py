@@ -32,9 +32,9 @@ def health() -> Response:
     llm: dict[str, Any] = {"configured": False, "reachable": None}
     if here.corrections is not None:
         llm = here.corrections.status()
-    models = {}
-    for role, link in here.pool.links.items():
-        for part in {"stream": ("vad", "paraformer", "punc"), "segment": ("sensevoice",)}[role]:
+    models: dict[str, Any] = {}
+    for link in reversed(here.pool.links.values()):  # where there are several of a role, the first speaks for them
+        for part in {"stream": ("vad", "paraformer", "punc"), "segment": ("sensevoice",)}[link.role]:
             models[part] = {
                 "loaded": link.ready.is_set(),
                 "device": link.models.get(part, {}).get("device", here.settings.device),
@@ -52,7 +52,7 @@ def health() -> Response:
             "uptime_s": round(time.monotonic() - here.started, 1),
             "models": models,
             "workers": {
-                role: {"state": link.state, "restarts": max(0, link.restarts)} for role, link in here.pool.links.items()
+                name: {"state": link.state, "restarts": max(0, link.restarts)} for name, link in here.pool.links.items()
             },
             "sessions": {"active": here.hub.active, "capacity": here.hub.capacity},
             "llm": llm,

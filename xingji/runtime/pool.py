@@ -1,278 +1,28 @@
-"""The inference workers and the way of jobs to them.
+"""All inference workers: which one does what, and whether they keep up.
 
-Each role (``stream``, ``segment``) is one process on one socket. A closed socket means that the
-process died: it is started again, stateless jobs go to its successor, and jobs that needed its
-state come back as ``Forgotten``, whereupon the session sends the audio again. Nothing here waits
-for a model; answers arrive on the link's reader thread.
+Each role (``stream``, ``segment``) has one worker or several. A stream stays with the worker that has its state;
+a segment goes to whoever owes least.
 """
 
-import json
-import logging
-import math
-import os
-import secrets
-import shutil
-import socket
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from queue import Queue
 from typing import Any
 
-from ..core.messages import Decode, Detect, Forgotten, Job, Lost, Result, Transcribe
-from . import ipc
+from ..core.messages import Decode, Detect, Job, Result, Transcribe
+from .link import SLOW_STARTS, Link
 from .metrics import Metrics
 
-log = logging.getLogger(__name__)
-
-TRIES = 2  # workers that may die of one stateless job before it is given up as poison
-HOPELESS = 3  # starts in a row that fail before jobs are refused at once
-SLOW_STARTS = 10  # times the expected time of a start: disks may be slow, but what takes longer has hung
-HELLO_S = 5.0  # for a process that connects to say who it is
+ROLES = ("stream", "segment")
+ROLE_OF: dict[type[Any], str] = {Detect: "stream", Decode: "stream", Transcribe: "segment"}
 # A worker whose jobs wait longer than this for their turn is behind. A live step waits no longer than the audio of
 # one takes to arrive; a sentence may have to wait for another one.
 BEHIND_S = {"stream": 0.6, "segment": 2.0}
-ROLE_OF: dict[type[Any], str] = {Detect: "stream", Decode: "stream", Transcribe: "segment"}
-
-
-@dataclass(slots=True)
-class _Pending:
-    stream: int
-    job: Job
-    done: Callable[[Result], None]
-    patient: bool
-    since: float
-    tries: int = 0
-
-
-class Link:
-    """One worker process, its socket and the jobs it owes."""
-
-    def __init__(
-        self, role: str, setup: Mapping[str, Any], job_timeout_s: float, start_limit_s: float, metrics: Metrics
-    ) -> None:
-        self.role = role
-        self.state = "starting"  # starting → ready → (lost → starting); ready → starting where the models move
-        self.models: dict[str, Any] = {}
-        self.degraded: str | None = None  # why the models run on the CPU though another device was asked for
-        self.restarts = -1
-        self._setup = dict(setup)
-        self._job_timeout_s, self._start_limit_s = job_timeout_s, start_limit_s
-        self._metrics = metrics
-        self._lock = threading.Lock()
-        self._pending: dict[int, _Pending] = {}
-        self._running: set[int] = set()  # jobs that the process has begun
-        self._outgoing: Queue[dict[str, Any]] = Queue()
-        self._ids = 0
-        self._failures = 0
-        self._alive_at = time.monotonic()  # when the process last showed life
-        self._closing = False
-        self._process: subprocess.Popen[bytes] | None = None
-        self._token = secrets.token_hex(16)
-        self._folder = tempfile.mkdtemp(prefix="xingji-")
-        self._listener, self._address = _listen(Path(self._folder) / f"{role}.sock")
-        self.ready = threading.Event()
-        self._reader = threading.Thread(target=self._live, name=f"worker-{role}", daemon=True)
-        self._reader.start()
-        threading.Thread(target=self._watch, name=f"watch-{role}", daemon=True).start()
-
-    # -- jobs -----------------------------------------------------------------------
-
-    def submit(
-        self, stream: int, job: Job, done: Callable[[Result], None], patient: bool = False, tries: int = 0
-    ) -> None:
-        with self._lock:
-            hopeless = self._failures >= HOPELESS or self._closing
-            if not hopeless:
-                self._ids += 1
-                id = self._ids
-                self._pending[id] = _Pending(stream, job, done, patient, time.monotonic(), tries)
-        if hopeless:
-            done(Lost("unavailable"))
-        else:
-            how = {"patient": patient, "alone": tries > 0}
-            self._outgoing.put({"id": id, "stream": stream, "job": ipc.pack(job), **how})
-
-    def release(self, stream: int) -> None:
-        self._outgoing.put({"release": stream})
-
-    def close(self) -> None:
-        self._closing = True
-        self._end_process()
-        self._listener.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    @property
-    def waiting(self) -> int:
-        return len(self._pending)
-
-    def waited_s(self, patient: bool) -> float:
-        """How long the oldest job that is not begun has waited for its turn; of all jobs, or of those of people."""
-        with self._lock:
-            waiting = (
-                item.since
-                for id, item in self._pending.items()
-                if id not in self._running and (patient or not item.patient)
-            )
-            oldest = min(waiting, default=math.inf)
-        return max(0.0, time.monotonic() - oldest)
-
-    @property
-    def pid(self) -> int | None:
-        return self._process.pid if self._process else None
-
-    # -- the life of the process ------------------------------------------------------
-
-    def _live(self) -> None:
-        while not self._closing:
-            self.restarts += 1
-            self._alive_at = time.monotonic()
-            self.state = "starting"
-            connection = self._start()
-            if connection is not None:
-                self._failures = 0
-                self.ready.set()
-                self._serve(connection)
-            else:
-                self._failures += 1
-            self.ready.clear()
-            self.state = "lost"
-            self._end_process()
-            if not self._closing:
-                log.warning("worker lost", extra={"role": self.role, "pending": len(self._pending)})
-                if connection is not None or self._failures >= HOPELESS:
-                    self._return_jobs()
-                time.sleep(min(10.0, 0.2 * 4**self._failures) if self._failures else 0.0)
-
-    def _start(self) -> socket.socket | None:
-        """A new process whose models are loaded and warm, or None."""
-        self._end_process()
-        setup = json.dumps(self._setup | {"token": self._token})
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "xingji.runtime.worker", self.role, self._address],
-            env=os.environ | {"XINGJI_WORKER": setup, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"},
-            cwd=Path(__file__).resolve().parents[2],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )
-        self._listener.settimeout(0.5)
-        while self._process.poll() is None and not self._closing:
-            try:
-                connection, _ = self._listener.accept()
-            except TimeoutError:
-                continue
-            except OSError:
-                return None
-            connection.settimeout(HELLO_S)
-            hello = ipc.receive(connection)
-            if hello is None or hello.get("token") != self._token:
-                connection.close()
-                continue
-            connection.settimeout(None)
-            ready = ipc.receive(connection)
-            if ready is None:
-                connection.close()
-                return None
-            self._is_ready(ready)
-            return connection
-        return None
-
-    def _is_ready(self, message: dict[str, Any]) -> None:
-        self.models, self.degraded = message["ready"], message["degraded"]
-        self._alive_at = time.monotonic()
-        self.state = "ready"
-        log.info("worker ready", extra={"role": self.role, "restarts": self.restarts})
-        if self.degraded is not None:
-            log.warning("models run on the CPU", extra={"role": self.role, "reason": self.degraded})
-
-    def _serve(self, connection: socket.socket) -> None:
-        sender = threading.Thread(target=self._send, args=(connection,), daemon=True)
-        sender.start()
-        while (message := ipc.receive(connection)) is not None:
-            self._alive_at = time.monotonic()
-            match message:
-                case {"id": id, "result": result, "seconds": seconds, "batch": batch}:
-                    self._answered(id, ipc.unpack(result), seconds, batch)
-                case {"begun": ids}:
-                    self._running = set(ids)
-                case {"ready": _}:
-                    self._is_ready(message)
-                case {"degraded": reason}:
-                    # What is asked while they move waits in the worker, so ``ready`` stays set.
-                    log.warning("models move to the CPU", extra={"role": self.role, "reason": reason})
-                    self.degraded, self.state = reason, "starting"
-        connection.close()
-        self._outgoing.put({})  # wakes the sender, which finds the connection closed
-        sender.join()
-
-    def _answered(self, id: int, result: Result, seconds: float, batch: int) -> None:
-        with self._lock:
-            pending = self._pending.pop(id, None)
-        if pending is not None:
-            self._metrics.ran(pending.job, seconds, batch)
-            pending.done(result)
-
-    def _send(self, connection: socket.socket) -> None:
-        # A thread of its own: were the reader to send, both sides could wait for the other's full buffer.
-        while True:
-            message = self._outgoing.get()
-            try:
-                if not message:
-                    return
-                ipc.send(connection, message)
-            except OSError:
-                return
-
-    def _return_jobs(self) -> None:
-        """What the dead process owed: stateless jobs go to the next one, the others must begin again."""
-        with self._lock:
-            owed, self._pending = self._pending, {}
-            while not self._outgoing.empty():
-                self._outgoing.get_nowait()
-        # It died of what it had begun, or of the next before it could say so. Each goes alone from now on, so
-        # that what kills workers is found out and takes nothing else along.
-        suspects = self._running & owed.keys() or set(list(owed)[:1])
-        self._running = set()
-        for id, item in owed.items():
-            tries = item.tries + (id in suspects)
-            if not isinstance(item.job, Transcribe):
-                item.done(Forgotten())
-            elif tries < TRIES:
-                self.submit(item.stream, item.job, item.done, item.patient, tries)
-            else:
-                item.done(Lost("crashed"))
-
-    def _watch(self) -> None:
-        """A process that has owed something for long, an answer or its models, has hung; end it like a crashed one."""
-        while not self._closing:
-            time.sleep(1.0)
-            state = self.state
-            if self._owing_s(state) > (self._job_timeout_s if state == "ready" else self._start_limit_s):
-                log.error("worker hangs", extra={"role": self.role, "state": state})
-                self._end_process()
-
-    def _owing_s(self, state: str) -> float:
-        """How long the process has given no sign of life although one was due."""
-        if state == "lost":
-            return 0.0  # there is no process
-        with self._lock:
-            oldest = min((p.since for p in self._pending.values()), default=math.inf)
-        due_since = self._alive_at if state == "starting" else max(oldest, self._alive_at)
-        return time.monotonic() - due_since
-
-    def _end_process(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
 
 
 class Pool:
-    """All workers. ``models`` maps vad, paraformer, punc and sensevoice to their directories."""
+    """``models`` maps vad, paraformer, punc and sensevoice to their directories."""
 
     def __init__(
         self,
@@ -284,28 +34,50 @@ class Pool:
         metrics: Metrics,
         mps: bool = True,
         precision: str = "auto",
+        workers: Mapping[str, int] | None = None,
     ) -> None:
+        """``workers``: how many of each role; one where it says nothing."""
         folders = {name: str(path) for name, path in models.items()}
         setup = {"models": folders, "device": device, "mps": mps, "precision": precision, "log_level": log_level}
         limits = job_timeout_s, SLOW_STARTS * start_timeout_s
-        self.links = {role: Link(role, setup, *limits, metrics) for role in ("stream", "segment")}
-        for role, link in self.links.items():
-            metrics.watch_worker(role, link)
+        self._roles = {
+            role: [Link(role, setup, *limits, metrics) for _ in range((workers or {}).get(role, 1))] for role in ROLES
+        }
+        self._seats: dict[int, Link] = {}  # where each stream's state is
+        self._lock = threading.Lock()
+        for name, link in self.links.items():
+            metrics.watch_worker(name, link)
+
+    @property
+    def links(self) -> dict[str, Link]:
+        """Every worker by name: "stream", "stream_2", …"""
+        return {
+            role if number == 1 else f"{role}_{number}": link
+            for role, links in self._roles.items()
+            for number, link in enumerate(links, 1)
+        }
 
     def submit(self, stream: int, job: Job, done: Callable[[Result], None], patient: bool = False) -> None:
         """``patient`` jobs give way to others for a while."""
-        self.links[ROLE_OF[type(job)]].submit(stream, job, done, patient)
+        if ROLE_OF[type(job)] == "stream":
+            link = self._seat(stream)
+        else:
+            link = min(self._usable("segment"), key=lambda link: link.waiting)
+        link.submit(stream, job, done, patient)
 
     def release(self, stream: int) -> None:
-        self.links["stream"].release(stream)
+        with self._lock:
+            link = self._seats.pop(stream, None)
+        if link is not None:
+            link.release(stream)
 
     @property
     def ready(self) -> bool:
-        return all(link.ready.is_set() for link in self.links.values())
+        return all(any(link.ready.is_set() for link in links) for links in self._roles.values())
 
     def behind(self, patient: bool) -> bool:
         """Would one more recording come at the cost of those that are running? Files take nothing from people."""
-        return any(link.waited_s(patient) > BEHIND_S[role] for role, link in self.links.items())
+        return any(all(link.waited_s(patient) > BEHIND_S[role] for link in self._usable(role)) for role in self._roles)
 
     def wait(self, timeout_s: float) -> bool:
         """True once every worker is ready."""
@@ -316,14 +88,14 @@ class Pool:
         for link in self.links.values():
             link.close()
 
+    def _seat(self, stream: int) -> Link:
+        """The worker of a stream; a new one gets the worker that has fewest."""
+        with self._lock:
+            if stream not in self._seats:
+                taken = [id(link) for link in self._seats.values()]
+                self._seats[stream] = min(self._usable("stream"), key=lambda link: taken.count(id(link)))
+            return self._seats[stream]
 
-def _listen(path: Path) -> tuple[socket.socket, str]:
-    if hasattr(socket, "AF_UNIX"):
-        listener = socket.socket(socket.AF_UNIX)
-        listener.bind(str(path))
-        address = str(path)
-    else:
-        listener = socket.create_server(("127.0.0.1", 0))
-        address = str(listener.getsockname()[1])
-    listener.listen(4)
-    return listener, address
+    def _usable(self, role: str) -> list[Link]:
+        """The workers of a role that answer; all of them where none does."""
+        return [link for link in self._roles[role] if link.ready.is_set()] or self._roles[role]
