@@ -151,7 +151,7 @@ class Server:
         return requests.post(self.url + path, timeout=ANSWER_S, **options)
 
     def worker_pids(self) -> dict[str, int]:
-        """Process ids of the inference workers by role; gunicorn has a process between them and its own."""
+        """Process ids of the inference workers by name; gunicorn has a process between them and its own."""
         found, parents = {}, {}
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
@@ -163,7 +163,12 @@ class Server:
                 if b"xingji.runtime.worker" in words:
                     found[int(entry.name)] = words[words.index(b"xingji.runtime.worker") + 1].decode()
         above = {pid: {parents[pid], parents.get(parents[pid])} for pid in found}
-        return {role: pid for pid, role in found.items() if self.process.pid in above[pid]}
+        named: dict[str, int] = {}
+        for pid, role in sorted(found.items()):
+            if self.process.pid in above[pid]:
+                others = sum(name.partition("_")[0] == role for name in named)
+                named[f"{role}_{others + 1}" if others else role] = pid
+        return named
 
 
 class Recorder:

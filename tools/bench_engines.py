@@ -25,7 +25,7 @@ from xingji.engines.graphs import PRECISIONS
 from xingji.engines.paraformer import StreamingParaformer
 from xingji.engines.sensevoice import SenseVoice
 
-HOP, CHUNK = SAMPLE_RATE // 5, SAMPLE_RATE * 6 // 10
+HOP, CHUNK = SAMPLE_RATE // 10, SAMPLE_RATE * 6 // 10
 SEGMENT = 5 * SAMPLE_RATE
 CALLS, SETTLING = 10, 4  # look-back is full after four chunks
 
@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print("| engine | audio | stock | " + " | ".join(f"batch {n}" for n in options.batches) + " |")
     print("|---|---|--:|" + "--:|" * len(options.batches))
     vad = Fsmn(options.models / "vad", "cpu", options.precision)
-    row("FSMN-VAD", "200 ms", None, lambda n: detection(vad, n), options.batches)
+    row("FSMN-VAD", "100 ms", None, lambda n: detection(vad, n), options.batches)
     paraformer = StreamingParaformer(options.models / "paraformer", "cpu", options.precision)
     stock = stock_streaming(options.models / "paraformer") if options.precision == "torch" else None
     row("streaming Paraformer", "600 ms", stock, lambda n: streaming(paraformer, n), options.batches)

@@ -1,11 +1,13 @@
 """Models of official size with random weights: for measuring speed and memory, not for reading what they say.
 
 ``python -m tools.fullsize OUT`` writes four directories that the server loads like any other
-(``XINGJI_MODELS=OUT``). Hyper-parameters are those of the official configurations (paraformer-large
-online 220 M parameters, SenseVoiceSmall 234 M, realtime CT-Transformer 72 M; funasr 1.4.16). Two
-things are not random: the recogniser fires about four tokens a second, so the decoder has
-as much to do as with speech, and the detector is the embedded pack's (0.07 M parameters instead
-of 0.43 M, both far below one percent of the work), so sentences end where they should.
+(``XINGJI_MODELS=OUT``); with ``--offline`` a fifth, the recogniser for whole recordings that FunASR's own
+server uses as its second pass and ours does not (paraformer-large offline, without a hotword encoder).
+Hyper-parameters are those of the official configurations (paraformer-large online 220 M parameters,
+SenseVoiceSmall 234 M, realtime CT-Transformer 72 M; funasr 1.4.16). Two things are not random: the
+recogniser fires about four tokens a second, so the decoder has as much to do as with speech, and the
+detector is the embedded pack's (0.07 M parameters instead of 0.43 M, both far below one percent of the
+work), so sentences end where they should.
 """
 
 import argparse
@@ -19,6 +21,8 @@ import torch
 import yaml
 
 MINIPACK = Path(__file__).resolve().parents[1] / "xingji" / "minipack"
+
+MARK = "RANDOM_WEIGHTS"  # a file of this name says so to whoever finds the directories
 
 FIRING = 0.27  # mean CIF weight per 60 ms frame: four tokens a second
 SPECIAL = 24_884  # SenseVoice's tags begin here
@@ -58,6 +62,15 @@ PARAFORMER: dict[str, Any] = {
     "tokenizer": "CharTokenizer",
     "tokenizer_conf": {"unk_symbol": "<unk>", "split_with_space": True},
 }  # fmt: skip
+
+OFFLINE: dict[str, Any] = {
+    **PARAFORMER,
+    "model": "Paraformer",
+    "encoder": "SANMEncoder",
+    "encoder_conf": {**ENCODER, "input_layer": "pe"},
+    "decoder_conf": {**PARAFORMER["decoder_conf"], "sanm_shfit": 0},
+    "frontend": "WavFrontend",
+}
 
 SENSEVOICE: dict[str, Any] = {
     "model": "SenseVoiceSmall",
@@ -123,7 +136,7 @@ def write(folder: Path, config: dict[str, Any], tokens: list[str] | None, pieces
 def steer(model: Any) -> None:
     """Random weights that still give a normal amount of text."""
     match type(model).__name__:
-        case "ParaformerStreaming":
+        case "ParaformerStreaming" | "Paraformer":
             model.predictor.cif_output.weight.mul_(0.3)
             model.predictor.cif_output.bias.fill_(math.log(FIRING / (1 - FIRING)))
             model.decoder.output_layer.bias[:3] = -1e4  # blank, start and end are no text
@@ -180,12 +193,17 @@ def sentence_pieces(count: int = 25_055) -> bytes:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
-    out: Path = parser.parse_args().out
+    parser.add_argument("--offline", action="store_true", help="also the recogniser that only FunASR's server uses")
+    options = parser.parse_args()
+    out: Path = options.out
     write(out / "paraformer", PARAFORMER, recogniser_tokens(), None)
     write(out / "punc", PUNCTUATION, punctuation_tokens(), None)
     write(out / "sensevoice", SENSEVOICE, None, sentence_pieces())
+    if options.offline:
+        write(out / "paraformer_offline", OFFLINE, recogniser_tokens(), None)
     shutil.copytree(MINIPACK / "vad", out / "vad", dirs_exist_ok=True)
-    for part in sorted(out.iterdir()):
+    (out / MARK).write_text("Sizes and speed are official, what they read means nothing.\n", "utf-8")
+    for part in sorted(path for path in out.iterdir() if path.is_dir()):
         print(f"{part.name}: {sum(file.stat().st_size for file in part.iterdir()) / 1e6:.0f} MB")
 
 

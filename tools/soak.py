@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from tests.support import FRAME, RATE, Recorder, Server, utterances
-from tools.bench import machine, resident
+from tools.bench.resources import machine, resident
 
 
 def open_files(pid: int) -> int:

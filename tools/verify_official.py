@@ -10,7 +10,7 @@ server with them and sends it a check set over Socket.IO as fast as it takes it.
 
 Recordings are 16 kHz, mono, 16 bit. Texts are compared as spoken (``itn`` off), without punctuation. The
 report gives the character error rate of the second pass and of the streamed text, the real-time factor, how
-long people wait (``tools.bench``, paced, on the recordings of ``tests/data``, whose speech is labelled),
+long people wait (``tools.bench.waits``, paced, on the recordings of ``tests/data``, whose speech is labelled),
 memory, and which models and versions these were. Both error rates must be at most 5 %.
 """
 
@@ -27,7 +27,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support import RATE, ROOT, SPEECH, Recorder, Server, utterances
-from tools.bench import Waits, machine, record, resident, spread
+from tools.bench.figures import milliseconds
+from tools.bench.resources import machine, resident
+from tools.bench.waits import Waits, record
 from tools.replay import read
 from xingji import __version__
 from xingji.core.scoring import cer
@@ -174,16 +176,12 @@ def verify(server: Server, items: Sequence[Item], clients: int, paced: int) -> t
         "| | |",
         "|---|---|",
         f"| real-time factor, {clients} at a time | {took / sum(one.seconds for one in heard):.3f} |",
-        f"| first text p50/p95/p99 ms | {_spread(waits.first_text)} |",
-        f"| second pass p50/p95/p99 ms | {_spread(waits.second_pass)} |",
-        f"| final p50/p95/p99 ms | {_spread(waits.final)} |",
+        f"| first text p50/p95/p99 ms | {milliseconds(waits.first_text)} |",
+        f"| second pass p50/p95/p99 ms | {milliseconds(waits.second_pass)} |",
+        f"| final p50/p95/p99 ms | {milliseconds(waits.final)} |",
         f"| RSS MB | {', '.join(f'{name} {resident(pid)}' for name, pid in memory.items())} |",
         f"| devices | {', '.join(f'{part} {device}' for part, device in devices.items())} |",
     ], passed(heard)
-
-
-def _spread(seconds: Sequence[float]) -> str:
-    return spread(seconds) if seconds else "–"
 
 
 def main() -> int:
