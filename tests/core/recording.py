@@ -34,12 +34,17 @@ from xingji.core.messages import (
     Stop,
     Transcribe,
 )
-from xingji.core.session import Session
+from xingji.core.session import CORRECTIONS_AT_ONCE, PASSES_AT_ONCE, Session
 from xingji.core.types import SAMPLE_RATE, Samples, Sentence, Span, Stage
 
 PROFILE = Profile(end_silence=6_400, hop=SAMPLE_RATE // 5, longest=3 * SAMPLE_RATE)
 PLAIN = replace(PROFILE, correct=False)
-LIMITS: Mapping[type[Any], int] = {Detect: 1, Decode: 1, Transcribe: 4, Correct: 4}
+LIMITS: Mapping[type[Any], int] = {
+    Detect: 1,
+    Decode: 1,
+    Transcribe: PASSES_AT_ONCE,
+    Correct: CORRECTIONS_AT_ONCE,
+}
 
 Faults = Callable[[Job], Result | None]  # None: the world answers
 

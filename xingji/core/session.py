@@ -50,7 +50,8 @@ from .types import SAMPLE_RATE, HotwordHit, Hypothesis, Sentence, Span, Stage
 
 PREROLL = 2 * SAMPLE_RATE  # a detector may place an onset this far back, and a restarted one hears it again
 STEPS = 25  # hops (or chunks) that one job may carry: long enough to catch up, short enough to be fair
-AT_ONCE = 4  # second passes (or corrections) under way per recording
+PASSES_AT_ONCE = 8  # second passes under way per recording: enough to fill the batches of two workers
+CORRECTIONS_AT_ONCE = 4
 RETRIES = 3  # times that one stream is given again from its start before it counts as lost
 
 
@@ -386,7 +387,7 @@ class Session:
         stage = Stage.SECOND_PASS
         under_way = sum(stage in s.asked for s in self._live.values())
         for segment in self._live.values():
-            if under_way >= AT_ONCE:
+            if under_way >= PASSES_AT_ONCE:
                 return
             if segment.end is not None and stage in segment.owed - segment.asked:
                 segment.asked.add(stage)
@@ -399,7 +400,7 @@ class Session:
         stage = Stage.CORRECTED
         under_way = sum(stage in s.asked for s in self._live.values())
         for segment in list(self._live.values()):
-            if segment.end is None or segment.owed != {stage} or segment.asked or under_way >= AT_ONCE:
+            if segment.end is None or segment.owed != {stage} or segment.asked or under_way >= CORRECTIONS_AT_ONCE:
                 continue
             # A partial reading stops somewhere in the sentence: to a corrector its end would look deleted.
             readings = {s: r.text for s, r in segment.readings.items() if r.text and s > Stage.PARTIAL}
