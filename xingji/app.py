@@ -20,6 +20,7 @@ from .runtime.backup import Backups
 from .runtime.correcting import Corrections
 from .runtime.driver import Clocks
 from .runtime.green import mend_websocket
+from .runtime.headroom import Headroom
 from .runtime.hotword_file import HotwordFile
 from .runtime.hotword_tables import HotwordTables
 from .runtime.hub import Hub, Limits
@@ -112,6 +113,7 @@ def _services(settings: Settings, socketio: SocketIO, loaded: tuple[ModelSet, Po
         samples(settings.chunk_ms),
         backups,
         metrics,
+        Headroom(settings.live_load),
     )
     table = HotwordFile(settings.hotwords, hub.use_hotwords)
     threading.Thread(target=table.watch, name="hotwords", daemon=True).start()

@@ -92,6 +92,13 @@ class Settings(BaseSettings):
         description="同时录音（含上传）的上限；0 为不设数目，推理跟不上时才拒绝新的。"
         " Recordings at a time, uploads included; 0: no number, new ones are refused while inference lags.",
     )
+    live_load: float = Field(
+        0.85,
+        ge=0,
+        le=4,
+        description="实时录音最多占用推理进程的几成；装不下时拒绝新的。0 为不计。"
+        " Part of the workers' time for live recordings; more are refused. 0: refuse none.",
+    )
     idle_s: float = Field(60.0, gt=0, description="录音中多久没有音频就自动停止（秒）。 Idle limit of a recording.")
     max_recording_s: float = Field(14_400.0, gt=0, description="一次录音的最长时间（秒）。 Longest recording.")
     final_wait_s: float = Field(3.0, ge=0, description="只差纠错时，最终结果最多再等多久（秒）。 Wait for the LLM.")

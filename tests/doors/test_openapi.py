@@ -387,7 +387,7 @@ def test_health_says_why_models_run_on_the_cpu(reason: str) -> None:
     }
     parts = {
         "pool": SimpleNamespace(ready=True, links=links),
-        "hub": SimpleNamespace(active=0, capacity=1),
+        "hub": SimpleNamespace(active=0, capacity=1, live=0, live_capacity=12),
         "models": SimpleNamespace(names=dict.fromkeys(facts, "x"), source="official", minipack=False),
     }
     answer = client(settings(), corrections=None, started=0.0, **parts).get("/api/health")

@@ -10,6 +10,7 @@ from tests.runtime.fakes import PATIENCE_S, Engines, Unpronounceable
 from xingji.core.messages import Profile
 from xingji.runtime.backup import Backups
 from xingji.runtime.driver import Clocks
+from xingji.runtime.headroom import Headroom
 from xingji.runtime.hotword_tables import HotwordTables
 from xingji.runtime.hub import Hub, Limits
 from xingji.runtime.metrics import Metrics
@@ -40,12 +41,15 @@ def make_hub(engines: Engines, tables: HotwordTables) -> Iterator[MakeHub]:
         llm: bool = False,
         chunk: int = Profile().chunk,
         backup: Path | None = None,
+        headroom: Headroom | None = None,
+        metrics: Metrics | None = None,
     ) -> Hub:
         corrections: Any = Corrections(engines) if llm else None
         pool: Any = engines
         model = "Qwen3-8B" if llm else None
         parts = pool, corrections, model, Unpronounceable()
-        hub = Hub(*parts, clocks or Clocks(), limits or Limits(), tables, chunk, Backups(backup, 24.0), Metrics())
+        kept = Backups(backup, 24.0), metrics or Metrics(), headroom or Headroom(0.85)
+        hub = Hub(*parts, clocks or Clocks(), limits or Limits(), tables, chunk, *kept)
         hubs.append(hub)
         return hub
 

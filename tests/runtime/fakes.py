@@ -59,6 +59,7 @@ class Engines:
     held: set[type[Any]] = field(default_factory=set)
     ready: bool = True
     is_behind: bool = False
+    costs: dict[str, list[dict[str, float]]] = field(default_factory=dict)
     heard: list[Samples] = field(default_factory=list)  # every sample given to the detector, in order
     released: list[int] = field(default_factory=list)
     patient: set[bool] = field(default_factory=set)  # what jobs have said of themselves

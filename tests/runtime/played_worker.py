@@ -23,6 +23,7 @@ from xingji.runtime.batch import Limit, Request
 
 class Played:
     def __init__(self, models: dict[str, Path], device: str, precision: str) -> None:
+        self.costs = {"detect": 0.01, "decode": 0.04, "transcribe": 0.02}
         self._folder = models["folder"]
         self.limits: dict[type[Any], Limit] = {Detect: Limit(8), Transcribe: Limit(4, ordered=False)}
         self.load_on(device)

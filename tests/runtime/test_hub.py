@@ -16,8 +16,10 @@ from xingji.core.errors import XingjiError
 from xingji.core.messages import Completed, Correct, Decode, Detect, Job, Result, SentenceSettled, Transcribe
 from xingji.core.types import Hotword, Hypothesis
 from xingji.runtime.driver import Driver, Failed, Stopped
+from xingji.runtime.headroom import FEW, LATE_S, Headroom
 from xingji.runtime.hotword_tables import HotwordTables
 from xingji.runtime.hub import Hub, Kept, Limits
+from xingji.runtime.metrics import Metrics
 from xingji.wire import Wishes
 
 KEPT = Kept(Completed((), (), (), 0), None)
@@ -82,6 +84,32 @@ def test_a_number_is_kept_to_whether_the_workers_are_behind_or_not(make_hub: Mak
     hub = make_hub(limits=Limits(sessions=1))
     opened(hub)
     assert refused(hub) == ("busy", 5000)
+
+
+COSTS = {"stream": [{"detect": 0.01, "decode": 0.19}], "segment": [{"transcribe": 0.1}]}
+
+
+def test_a_live_recording_that_the_workers_do_not_hold_is_refused(make_hub: MakeHub, engines: Engines) -> None:
+    engines.costs = COSTS
+    metrics = Metrics()
+    hub = make_hub(headroom=Headroom(0.6), metrics=metrics)  # three fifths of a worker, a fifth each
+    for _ in range(3):
+        opened(hub)
+    assert (hub.live, hub.live_capacity, hub.capacity) == (3, 3, 100)
+    assert refused(hub) == ("busy", 5000)
+    opened(hub, stream=False)  # a file waits for people
+    assert hub.active == 4
+    assert b'xingji_shed_total{what="recording"} 1.0' in metrics.text()
+
+
+def test_while_texts_come_late_no_recording_begins(make_hub: MakeHub) -> None:
+    headroom = Headroom(0.85)
+    hub = make_hub(headroom=headroom)
+    opened(hub)
+    for _ in range(FEW):
+        headroom.waited(LATE_S + 0.1)
+    assert refused(hub) == ("busy", 5000)
+    opened(hub, stream=False)
 
 
 def test_every_stream_has_its_own_number(make_hub: MakeHub) -> None:

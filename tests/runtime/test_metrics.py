@@ -9,8 +9,10 @@ import pytest
 
 from tests.runtime.fakes import PATIENCE_S, Engines, Listener, Source, join_recordings, speech
 from xingji.core.messages import (
+    Correct,
     Decode,
     Detect,
+    Edits,
     Forgotten,
     Job,
     Lost,
@@ -73,7 +75,8 @@ def test_the_real_time_factor_can_be_read_off() -> None:
 def test_gauges_are_read_when_asked() -> None:
     metrics, worker, active = Metrics(), Worker(), [0]
     metrics.watch_worker("stream", worker)
-    metrics.watch_recordings(lambda: active[0], lambda: 10)
+    room = {"active": lambda: active[0] - 1, "capacity": lambda: 7, "lag": lambda: 0.25}
+    metrics.watch_recordings(lambda: active[0], lambda: 10, room)
     found = figures(metrics)
     assert (found["xingji_stream_worker_ready"], found["xingji_stream_worker_restarts"]) == (0, 0)
     worker.state, worker.restarts, worker.waiting, worker.age_s, active[0] = "ready", 2, 5, 1.5, 3
@@ -81,6 +84,23 @@ def test_gauges_are_read_when_asked() -> None:
     assert (found["xingji_stream_worker_ready"], found["xingji_stream_worker_restarts"]) == (1, 2)
     assert (found["xingji_stream_worker_jobs_waiting"], found["xingji_stream_worker_queue_age_seconds"]) == (5, 1.5)
     assert (found["xingji_recordings_active"], found["xingji_recordings_capacity"]) == (3, 10)
+    live = [found[f"xingji_live_{name}"] for name in ("active", "capacity", "lag_seconds")]
+    assert live == [2, 7, 0.25]
+
+
+def test_what_is_left_out_under_load_is_counted() -> None:
+    metrics = Metrics()
+    chunks = [metrics.asked(Decode(0, np.zeros(n * 9600, np.int16), 0, False, 9600, True), ignore) for n in (1, 3)]
+    assert chunks
+    metrics.asked(Correct(0, {}, (), ()), ignore)(Lost("timeout"))
+    metrics.asked(Correct(0, {}, (), ()), ignore)(Edits(()))
+    metrics.refused()
+    found = figures(metrics)
+    shed = {what: found[f'xingji_shed_total{{what="{what}"}}'] for what in ("partial", "correction", "recording")}
+    assert shed == {"partial": 2, "correction": 1, "recording": 1}
+
+
+def ignore(result: Result) -> None: ...
 
 
 @dataclass

@@ -50,6 +50,7 @@ class Xingji:
         fixed = {
             "XINGJI_MODELS": models,
             "XINGJI_MAX_SESSIONS": str(most),
+            "XINGJI_LIVE_LOAD": "0",  # how many it holds is what is asked; refusing more is another matter
             "XINGJI_CHUNK_MS": str(CHUNK_MS),
             "XINGJI_LOG_LEVEL": "WARNING",
         }

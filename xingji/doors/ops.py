@@ -54,7 +54,12 @@ def health() -> Response:
             "workers": {
                 name: {"state": link.state, "restarts": max(0, link.restarts)} for name, link in here.pool.links.items()
             },
-            "sessions": {"active": here.hub.active, "capacity": here.hub.capacity},
+            "sessions": {
+                "active": here.hub.active,
+                "capacity": here.hub.capacity,
+                "live": here.hub.live,
+                "live_capacity": here.hub.live_capacity,
+            },
             "llm": llm,
             "minipack": here.models.minipack,
         }

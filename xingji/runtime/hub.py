@@ -23,6 +23,7 @@ from .backup import Backups
 from .correcting import Corrections
 from .driver import Clocks, Driver, Moment, Source, Stopped, Told
 from .green import offload
+from .headroom import Headroom
 from .hotword_tables import HotwordTables
 from .metrics import Metrics, Stopwatch
 from .pool import Pool
@@ -67,11 +68,12 @@ class Hub:
         chunk: int,
         backups: Backups,
         metrics: Metrics,
+        headroom: Headroom,
     ) -> None:
         """``chunk``: samples of the streaming recogniser's step."""
         self._pool, self._corrections, self._pronouncer = pool, corrections, pronouncer
         self._clocks, self._limits, self._tables, self._chunk = clocks, limits, tables, chunk
-        self._backups, self._metrics = backups, metrics
+        self._backups, self._metrics, self._headroom = backups, metrics, headroom
         self.llm_model = llm_model
         self._streams = itertools.count()
         self._lock = threading.Lock()
@@ -79,7 +81,12 @@ class Hub:
         self._results: dict[str, tuple[float, Kept | None]] = {}
         self._hotwords = HotwordIndex((), pronouncer)
         self._closing = False
-        metrics.watch_recordings(lambda: self.active, lambda: self.capacity or 0)
+        room = {
+            "active": lambda: self.live,
+            "capacity": lambda: self.live_capacity or 0,
+            "lag": lambda: headroom.lag_s,
+        }
+        metrics.watch_recordings(lambda: self.active, lambda: self.capacity or 0, room)
 
     # -- recordings -------------------------------------------------------------------
 
@@ -92,8 +99,22 @@ class Hub:
         """None where no number limits it."""
         return self._limits.sessions or None
 
+    @property
+    def live(self) -> int:
+        """Recordings that somebody waits for."""
+        return sum(live.wishes.stream for live in tuple(self._live.values()))
+
+    @property
+    def live_capacity(self) -> int | None:
+        """How many of them the workers hold; None where that is not planned with."""
+        return self._headroom.capacity(self._pool.costs)
+
     def _full(self, wishes: Wishes) -> bool:
-        return self._pool.behind(not wishes.stream) if self.capacity is None else self.active >= self.capacity
+        if self.capacity is not None and self.active >= self.capacity:
+            return True
+        if wishes.stream and not self._headroom.room(self.live, self._pool.costs):
+            return True
+        return self.capacity is None and self._pool.behind(not wishes.stream)
 
     def wants_llm(self, wishes: Wishes) -> bool:
         return self._corrections is not None and wishes.llm is not False
@@ -105,10 +126,11 @@ class Hub:
         named = self._named(wishes.hotword_table)
         with self._lock:
             if self._closing or self._full(wishes):
+                self._metrics.refused()
                 raise XingjiError("busy", detail={"retry_after_ms": 5000})
             stream = next(self._streams)
             session = Session(self._profile(wishes, named), self._pronouncer)
-            stopwatch = Stopwatch(self._metrics) if wishes.stream else None
+            stopwatch = Stopwatch(self._metrics, lagged=self._headroom.waited) if wishes.stream else None
             driver = Driver(stream, session, self, source, self._counted(tell), self._clocks, stopwatch)
             self._live[stream] = _Live(driver, wishes, named)
         threading.Thread(target=self._run, args=(stream, driver), name=f"recording-{stream}", daemon=True).start()

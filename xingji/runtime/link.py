@@ -55,6 +55,7 @@ class Link:
         self.role = role
         self.state = "starting"  # starting → ready → (lost → starting); ready → starting where the models move
         self.models: dict[str, Any] = {}
+        self.costs: dict[str, float] = {}  # see ``headroom``
         self.degraded: str | None = None  # why the models run on the CPU though another device was asked for
         self.restarts = -1
         self._setup = dict(setup)
@@ -179,7 +180,7 @@ class Link:
         return None
 
     def _is_ready(self, message: dict[str, Any]) -> None:
-        self.models, self.degraded = message["ready"], message["degraded"]
+        self.models, self.costs, self.degraded = message["ready"], message["costs"], message["degraded"]
         self._alive_at = time.monotonic()
         self.state = "ready"
         log.info("worker ready", extra={"role": self.role, "restarts": self.restarts})

@@ -6,13 +6,14 @@ makes people wait. Both are told what happens and decide nothing.
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from ..core.messages import (
+    Correct,
     Decode,
     Event,
     Forgotten,
@@ -62,6 +63,12 @@ class Metrics:
             "xingji_batch_jobs", "Jobs that went to a model together", ["job"], buckets=_ROWS, registry=registry
         )
         self._stopped = Counter("xingji_recordings", "Recordings that stopped", ["reason"], registry=registry)
+        self._shed = Counter(
+            "xingji_shed",
+            "Left out under load: corrections, texts put together with later ones, recordings refused",
+            ["what"],
+            registry=registry,
+        )
         waits = {
             "partial_lag": "From the arrival of the audio that a partial text needs to that text",
             "first_text": "From the arrival of a sentence's first sample (at the detector's onset) to its first text",
@@ -73,9 +80,15 @@ class Metrics:
             for name, meaning in waits.items()
         }
 
-    def watch_recordings(self, active: Callable[[], float], capacity: Callable[[], float]) -> None:
+    def watch_recordings(
+        self, active: Callable[[], float], capacity: Callable[[], float], room: Mapping[str, Callable[[], float]]
+    ) -> None:
+        """``room``: live recordings in progress, how many the workers hold, and recent lag; by name."""
         self._gauge("xingji_recordings_active", "Recordings in progress", active)
-        self._gauge("xingji_recordings_capacity", "Most recordings at a time; 0: as many as it keeps up with", capacity)
+        self._gauge("xingji_recordings_capacity", "Most recordings at a time; 0: no number limits them", capacity)
+        self._gauge("xingji_live_active", "Live recordings in progress", room["active"])
+        self._gauge("xingji_live_capacity", "Live recordings that the workers hold; 0: not planned", room["capacity"])
+        self._gauge("xingji_live_lag_seconds", "What nine of ten texts of late waited at most", room["lag"])
 
     def watch_worker(self, role: str, worker: Worker) -> None:
         """Its queue and its process, under names that hold ``role``."""
@@ -93,11 +106,15 @@ class Metrics:
     def asked(self, job: Job, done: Callable[[Result], None]) -> Callable[[Result], None]:
         """``done``, and the answer is counted."""
         kind, begun = _kind(job), time.monotonic()
+        if isinstance(job, Decode) and len(job.samples) >= 2 * job.chunk:
+            self._shed.labels("partial").inc(len(job.samples) // job.chunk - 1)
 
         def counted(result: Result) -> None:
             outcome = {Lost: "lost", Forgotten: "forgotten"}.get(type(result), "answered")
             self._answered.labels(kind, outcome).inc()
             self._took.labels(kind).observe(time.monotonic() - begun)
+            if outcome == "lost" and isinstance(job, Correct):
+                self._shed.labels("correction").inc()
             done(result)
 
         return counted
@@ -108,6 +125,9 @@ class Metrics:
         self._ran.labels(kind).inc(seconds)
         self._audio.labels(kind).inc(length(job) / SAMPLE_RATE)
         self._batch.labels(kind).observe(batch)
+
+    def refused(self) -> None:
+        self._shed.labels("recording").inc()
 
     def stopped(self, reason: str) -> None:
         self._stopped.labels(reason).inc()
@@ -124,8 +144,14 @@ class Stopwatch:
 
     REMEMBERED = 2048  # frames: over 30 s of 20 ms frames, and a sentence's first sample is never older than that
 
-    def __init__(self, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
-        self._waits, self._clock = metrics.waits, clock
+    def __init__(
+        self,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+        lagged: Callable[[float], None] = lambda seconds: None,
+    ) -> None:
+        """``lagged`` is told every partial's lag."""
+        self._waits, self._clock, self._lagged = metrics.waits, clock, lagged
         self._arrivals: deque[tuple[int, float]] = deque(maxlen=self.REMEMBERED)
         self._begun: dict[int, int] = {}  # sentence → its first sample
         self._silent: set[int] = set()  # sentences without any text yet
@@ -139,7 +165,9 @@ class Stopwatch:
     def answered(self, job: Job) -> None:
         """A job's result has come, and what follows from it is about to be told."""
         if isinstance(job, Decode) and not job.last and job.segment in self._begun:
-            self._since_arrival("partial_lag", self._begun[job.segment] + job.offset + len(job.samples))
+            lag = self._since_arrival("partial_lag", self._begun[job.segment] + job.offset + len(job.samples))
+            if lag is not None:
+                self._lagged(lag)
 
     def told(self, event: Event) -> None:
         match event:
@@ -165,12 +193,14 @@ class Stopwatch:
             case _:
                 pass
 
-    def _since_arrival(self, name: str, count: int) -> None:
-        """Observe the time since the first ``count`` samples were there."""
+    def _since_arrival(self, name: str, count: int) -> float | None:
+        """Observe the time since the first ``count`` samples were there; None where that is no longer known."""
         for total, when in list(self._arrivals):
             if total >= count:
-                self._waits[name].observe(self._clock() - when)
-                return
+                waited = self._clock() - when
+                self._waits[name].observe(waited)
+                return waited
+        return None
 
     def _forget(self, sentence: int) -> None:
         self._begun.pop(sentence, None)

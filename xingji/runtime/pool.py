@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.messages import Decode, Detect, Job, Result, Transcribe
+from .headroom import Costs
 from .link import SLOW_STARTS, Link
 from .metrics import Metrics
 
@@ -78,6 +79,11 @@ class Pool:
     def behind(self, patient: bool) -> bool:
         """Would one more recording come at the cost of those that are running? Files take nothing from people."""
         return any(all(link.waited_s(patient) > BEHIND_S[role] for link in self._usable(role)) for role in self._roles)
+
+    @property
+    def costs(self) -> Costs:
+        """Of the workers that answer."""
+        return {role: [link.costs for link in self._usable(role)] for role in self._roles}
 
     def wait(self, timeout_s: float) -> bool:
         """True once every worker is ready."""

@@ -3,6 +3,7 @@
 A role belongs to the worker's one thread. It knows no socket and no queue; ``worker.py`` feeds it.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,17 +27,23 @@ SEGMENT_LIMITS = {
     "accelerator": {Transcribe: Limit(jobs=16, samples=120 * SAMPLE_RATE, ordered=False)},
 }
 
+# How the costs are measured: so many streams at a time, so many times, and a sentence of usual length.
+_FULL, _TURNS, _SENTENCE = 8, 3, 5 * SAMPLE_RATE
+
 
 class Role(Protocol):
     """The models of one worker and what it keeps for each stream."""
 
     limits: Mapping[type[Any], Limit]
     device: str
+    costs: Mapping[str, float]  # seconds of work that a second of speech makes in full batches, by kind of job
 
     def load_on(self, device: str) -> None:
         """Load the models, in place of any that were there. What was known of streams is forgotten."""
 
-    def warm_up(self) -> None: ...
+    def warm_up(self) -> None:
+        """Run everything once, and measure ``costs``."""
+
     def answer(self, batch: Sequence[Request]) -> list[Result]: ...
     def release(self, stream: int) -> None: ...
     def describe(self) -> dict[str, Any]: ...
@@ -62,6 +69,7 @@ class StreamRole:
     device: str
     precision: str = "auto"
     limits: Mapping[type[Any], Limit] = field(default_factory=STREAM_LIMITS.copy)
+    costs: Mapping[str, float] = field(default_factory=dict)
     _streams: dict[int, _Stream] = field(default_factory=dict)
     _vad: Any = None
     _asr: Any = None
@@ -82,12 +90,28 @@ class StreamRole:
         self._punc = CtPunc(self.models["punc"], device, self.precision)
 
     def warm_up(self) -> None:
-        noise = _noise()
-        hop, chunk = SAMPLE_RATE // 5, SAMPLE_RATE * 6 // 10
-        self.answer([Request(0, -1, Detect(noise[: 5 * hop], 0, True, True, SAMPLE_RATE, hop))])
-        self.answer([Request(1, -1, Decode(0, noise[: 2 * chunk], 0, True, chunk, True))])
+        hop, chunk = SAMPLE_RATE // 10, SAMPLE_RATE * 6 // 10
         self._punc.revise([(self._punc.open(), "你好", True)])
-        self.release(-1)
+
+        def detect(turn: int) -> list[Any]:
+            return [Detect(_noise(hop), turn * hop, turn == 0, False, SAMPLE_RATE, hop) for _ in range(_FULL)]
+
+        def decode(turn: int) -> list[Any]:
+            return [Decode(0, _noise(chunk), turn * chunk, False, chunk, True) for _ in range(_FULL)]
+
+        self.costs = {"detect": self._cost(detect, hop), "decode": self._cost(decode, chunk)}
+
+    def _cost(self, jobs: Callable[[int], list[Any]], step: int) -> float:
+        """Of a full batch; the best of a few turns, which other work on the machine disturbs least."""
+        took = []
+        for turn in range(_TURNS):
+            batch = [Request(row, -1 - row, job) for row, job in enumerate(jobs(turn))]
+            begun = time.perf_counter()
+            self.answer(batch)
+            took.append(time.perf_counter() - begun)
+        for row in range(_FULL):
+            self.release(-1 - row)
+        return min(took) / _FULL / (step / SAMPLE_RATE)
 
     def answer(self, batch: Sequence[Request]) -> list[Result]:
         if isinstance(batch[0].job, Detect):
@@ -156,6 +180,7 @@ class SegmentRole:
     device: str
     precision: str = "auto"
     limits: Mapping[type[Any], Limit] = field(default_factory=dict)
+    costs: Mapping[str, float] = field(default_factory=dict)
     _asr: Any = None
 
     def __post_init__(self) -> None:
@@ -168,7 +193,12 @@ class SegmentRole:
         self._asr = SenseVoice(self.models["sensevoice"], device, self.precision)
 
     def warm_up(self) -> None:
-        self._asr.transcribe([Transcribe(0, _noise(), "auto", True)])
+        took = []
+        for _ in range(_TURNS):
+            begun = time.perf_counter()
+            self._asr.transcribe([Transcribe(0, _noise(_SENTENCE), "auto", True)])
+            took.append(time.perf_counter() - begun)
+        self.costs = {"transcribe": min(took) / (_SENTENCE / SAMPLE_RATE)}
 
     def answer(self, batch: Sequence[Request]) -> list[Result]:
         return list(self._asr.transcribe([request.job for request in batch]))
@@ -183,5 +213,5 @@ class SegmentRole:
 ROLES: dict[str, Callable[[dict[str, Path], str, str], Role]] = {"stream": StreamRole, "segment": SegmentRole}
 
 
-def _noise() -> Any:
-    return np.random.default_rng(0).integers(-300, 300, 2 * SAMPLE_RATE).astype(np.int16)
+def _noise(samples: int) -> Any:
+    return np.random.default_rng(0).integers(-300, 300, samples).astype(np.int16)

@@ -109,7 +109,7 @@ class Worker:
         give_back(full)
         self._role.warm_up()
         self._limits = dict(self._role.limits)
-        ipc.send(self._connection, {"ready": self._role.describe(), "degraded": reason})
+        ipc.send(self._connection, ready(self._role, reason))
 
     def _read(self) -> None:
         while (message := ipc.receive(self._connection)) is not None:
@@ -137,6 +137,11 @@ def connect(address: str, token: str) -> socket.socket:
     return connection
 
 
+def ready(role: Role, degraded: str | None) -> dict[str, Any]:
+    """What the gateway is told when the models are loaded and warm."""
+    return {"ready": role.describe(), "costs": dict(role.costs), "degraded": degraded}
+
+
 def load(role_name: str, setup: dict[str, Any]) -> tuple[Role, str | None]:
     """The role's models, loaded and warm, and why they are not on the device that was asked for."""
 
@@ -158,7 +163,7 @@ def main(role_name: str, address: str) -> None:
         role, degraded = load(role_name, setup)
     except EngineError as error:
         sys.exit(f"{role_name} worker: {error}")  # whatever is wrong with a directory is said in one sentence
-    ipc.send(connection, {"ready": role.describe(), "degraded": degraded})
+    ipc.send(connection, ready(role, degraded))
     Worker(connection, role).run()
 
 
