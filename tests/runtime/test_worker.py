@@ -204,7 +204,7 @@ def test_what_does_not_fit_alone_takes_the_models_to_the_cpu(
     gateway.pile_up(role, 1, 2)
     role.device, role.room, role.too_much = device, 0, error
     role.goes_on.release(2)
-    assert gateway.said() == {"costs": {"detect": 0.01}, "degraded": reason}
+    assert gateway.said() == {"degraded": reason}
     assert gateway.said() == {"ready": {"played": {"device": "cpu"}}, "costs": {"detect": 0.01}, "degraded": reason}
     role.goes_on.release(2)
     assert [gateway.answer() for _ in range(3)] == [(1, ()), (2, ()), (3, ())]

@@ -41,7 +41,8 @@ class Headroom:
         """Live recordings that can all speak at a time; at least one. None where nothing is planned or known."""
         if not self._load:
             return None
-        shares = [sum(1 / sum(cost.values()) for cost in workers) for workers in costs.values() if workers and all(workers)]
+        known = [workers for workers in costs.values() if workers and all(workers)]
+        shares = [sum(1 / sum(cost.values()) for cost in workers) for workers in known]
         return max(1, math.floor(self._load * min(shares))) if shares else None
 
     def room(self, live: int, costs: Costs) -> bool:
