@@ -16,7 +16,7 @@ from typing import Any
 from tests.support import utterances
 
 from .clients import CLIENTS, Client
-from .observe import Observed, ours, theirs
+from .observe import CHUNK_MS, Observed, ours, theirs
 from .speech import Arrivals, Packet, Speech, even, ragged, speech
 
 SPREAD_S = 1.9  # the recordings begin within so long, on no common grid
@@ -31,6 +31,7 @@ class Plan:
     clients: int
     seconds: float
     seed: int = 0
+    chunk_ms: int = CHUNK_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def lines(plan: Plan) -> list[Line]:
     ]
 
 
-async def record(client: Client, line: Line, zero: float, wire: str, stops: "Countdown") -> Observed:
+async def record(client: Client, line: Line, zero: float, plan: Plan, stops: "Countdown") -> Observed:
     begun, late = zero + line.phase_s, list[float]()
     try:
         await asyncio.sleep(begun - time.monotonic())
@@ -67,8 +68,8 @@ async def record(client: Client, line: Line, zero: float, wire: str, stops: "Cou
     finally:
         stops.one()
     await client.finish(FINAL_S)
-    observe = ours if wire == "xingji" else theirs
-    seen = observe(client.heard, line.said, Arrivals(line.packets), begun, stopped)
+    told = client.heard, line.said, Arrivals(line.packets), begun, stopped
+    seen = ours(*told, plan.chunk_ms) if plan.wire == "xingji" else theirs(*told)
     seen.late = late
     for code, count in client.errors.items():
         seen.fault(code, count)
@@ -97,7 +98,7 @@ async def play(plan: Plan) -> Observed:
     zero, stops = time.monotonic() + 0.2, Countdown(len(parts))
     pairs = zip(clients, parts, strict=True)
     ended = await asyncio.gather(
-        *(record(client, line, zero, plan.wire, stops) for client, line in pairs), return_exceptions=True
+        *(record(client, line, zero, plan, stops) for client, line in pairs), return_exceptions=True
     )
     seen = Observed()
     for one in ended:

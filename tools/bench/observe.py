@@ -17,7 +17,7 @@ from tests.support import RATE
 
 from .speech import Arrivals, Speech
 
-CHUNK_MS = 600
+CHUNK_MS = 600  # the recogniser's step, unless the server is set otherwise
 END_SILENCE_MS = 800
 SLACK_MS = 300  # a detector's boundary may be so far from the label's
 
@@ -63,7 +63,14 @@ class Observed:
         self.errors[code] = self.errors.get(code, 0) + count
 
 
-def ours(heard: Sequence[Heard], said: Speech, arrivals: Arrivals, begun: float, stopped: float) -> Observed:
+def ours(
+    heard: Sequence[Heard],
+    said: Speech,
+    arrivals: Arrivals,
+    begun: float,
+    stopped: float,
+    chunk_ms: int = CHUNK_MS,
+) -> Observed:
     """``begun``, ``stopped``: the client's clock at the recording's start and at ``stop_recording``."""
     seen = Observed(recordings=1)
     covered: dict[int, int] = {}  # sentence → chunks that its newest partial holds
@@ -80,11 +87,11 @@ def ours(heard: Sequence[Heard], said: Speech, arrivals: Arrivals, begun: float,
             case "partial":
                 seen.partials += 1
                 before = covered.get(one.sentence, 0)
-                now = max(before + 1, _chunks(asked_ms - one.start_ms))
-                most = max(now, _chunks(one.covered_ms - one.start_ms))
+                now = max(before + 1, _chunks(asked_ms - one.start_ms, chunk_ms))
+                most = max(now, _chunks(one.covered_ms - one.start_ms, chunk_ms))
                 covered[one.sentence] = now
                 lag, least = (
-                    one.at - begun - arrivals.due_s((one.start_ms + chunks * CHUNK_MS) * RATE // 1000)
+                    one.at - begun - arrivals.due_s((one.start_ms + chunks * chunk_ms) * RATE // 1000)
                     for chunks in (now, most)
                 )
                 if one.at <= stopped:
@@ -110,9 +117,9 @@ def ours(heard: Sequence[Heard], said: Speech, arrivals: Arrivals, begun: float,
     return seen
 
 
-def _chunks(milliseconds: int) -> int:
+def _chunks(milliseconds: int, chunk_ms: int) -> int:
     """Whole chunks with something known to follow them, as the session asks for them."""
-    return max(0, (milliseconds - 1) // CHUNK_MS)
+    return max(0, (milliseconds - 1) // chunk_ms)
 
 
 def theirs(heard: Sequence[Heard], said: Speech, arrivals: Arrivals, begun: float, stopped: float) -> Observed:

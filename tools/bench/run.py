@@ -27,7 +27,7 @@ LAG = "xingji_partial_lag_seconds"
 def run(subject: Subject, clients: int, seconds: float, seed: int = 0) -> Run:
     """Play ``clients`` recordings of ``seconds`` at a time. Raises RuntimeError where the load generator fails."""
     settle(subject)
-    plan = Plan(subject.url, subject.wire, clients, seconds, seed)
+    plan = Plan(subject.url, subject.wire, clients, seconds, seed, subject.chunk_ms)
     child = subprocess.Popen(
         [sys.executable, "-m", "tools.bench.load", json.dumps(asdict(plan))],
         cwd=ROOT,

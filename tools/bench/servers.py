@@ -25,6 +25,7 @@ class Subject(Protocol):
 
     name: str
     wire: str
+    chunk_ms: int  # the streaming recogniser's step
 
     @property
     def url(self) -> str: ...
@@ -51,10 +52,10 @@ class Xingji:
             "XINGJI_MODELS": models,
             "XINGJI_MAX_SESSIONS": str(most),
             "XINGJI_LIVE_LOAD": "0",  # how many it holds is what is asked; refusing more is another matter
-            "XINGJI_CHUNK_MS": str(CHUNK_MS),
             "XINGJI_LOG_LEVEL": "WARNING",
         }
         self._server = Server(Path(self._folder.name), **{**settings, **fixed})
+        self.chunk_ms = int(settings.get("XINGJI_CHUNK_MS", CHUNK_MS))
 
     @property
     def url(self) -> str:
@@ -83,7 +84,7 @@ class Xingji:
 class Funasr:
     """FunASR's published Python websocket server, one process, through our shim (which see)."""
 
-    name, wire = "funasr_wss_server.py", "funasr"
+    name, wire, chunk_ms = "funasr_wss_server.py", "funasr", CHUNK_MS
 
     def __init__(self, script: Path, python: Path, models: Path, end_silence_ms: int) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
