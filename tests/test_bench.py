@@ -73,11 +73,11 @@ def heard(*messages: Heard) -> Observed:
 
 
 def test_a_partial_is_as_late_as_it_comes_after_its_last_sample() -> None:
-    """The sentence begins at 0.8 s: its chunks are whole at 1.4, 2.0 and 2.6 s."""
+    """The sentence begins at 0.92 s, its chunks at 0.8 s: they are whole at 1.4, 2.0 and 2.6 s."""
     seen = heard(
         Heard(101.2, "start", covered_ms=1200),
-        Heard(101.65, "partial", 1, 800, covered_ms=1600),
-        Heard(102.3, "partial", 1, 800, covered_ms=2200),
+        Heard(101.65, "partial", 1, 920, covered_ms=1600),
+        Heard(102.3, "partial", 1, 920, covered_ms=2200),
     )
     assert [round(lag, 6) for _, lag, _ in seen.partial] == [0.25, 0.3]
     assert [round(at, 6) for at, _, _ in seen.partial] == [1.65, 2.3]
@@ -90,8 +90,8 @@ def test_a_job_that_was_asked_late_takes_all_the_chunks_that_were_judged() -> No
     """The first answer comes so late that two chunks wait for the second job, which takes both."""
     seen = heard(
         Heard(101.2, "start", covered_ms=1200),
-        Heard(102.8, "partial", 1, 800, covered_ms=2800),
-        Heard(103.5, "partial", 1, 800, covered_ms=3400),
+        Heard(102.8, "partial", 1, 920, covered_ms=2800),
+        Heard(103.5, "partial", 1, 920, covered_ms=3400),
     )
     assert [round(lag, 6) for _, lag, _ in seen.partial] == [1.4, 0.9]  # holds up to 1.4 s, then up to 2.6 s
     assert [round(least, 6) for _, _, least in seen.partial] == [0.2, 0.3]  # at best up to 2.6 s, then 3.2 s
@@ -100,7 +100,7 @@ def test_a_job_that_was_asked_late_takes_all_the_chunks_that_were_judged() -> No
 def test_text_that_was_not_told_makes_the_lag_an_upper_bound() -> None:
     seen = heard(
         Heard(101.2, "start", covered_ms=1200),
-        Heard(102.25, "partial", 1, 800, covered_ms=2200),  # the chunk up to 1.4 s had no text
+        Heard(102.25, "partial", 1, 920, covered_ms=2200),  # the chunk up to 1.4 s had no text
     )
     ((_, lag, least),) = seen.partial
     assert lag == pytest.approx(0.85) and least == pytest.approx(0.25)

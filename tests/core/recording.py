@@ -37,7 +37,7 @@ from xingji.core.messages import (
 from xingji.core.session import CORRECTIONS_AT_ONCE, PASSES_AT_ONCE, Session
 from xingji.core.types import SAMPLE_RATE, Samples, Sentence, Span, Stage
 
-PROFILE = Profile(end_silence=6_400, hop=SAMPLE_RATE // 5, longest=3 * SAMPLE_RATE)
+PROFILE = Profile(end_silence=6_400, hop=SAMPLE_RATE // 5, lead=0, longest=3 * SAMPLE_RATE)
 PLAIN = replace(PROFILE, correct=False)
 LIMITS: Mapping[type[Any], int] = {
     Detect: 1,
@@ -158,7 +158,7 @@ class Recording:
     def _check_job(self, job: Job) -> None:
         match job:
             case Decode():
-                assert self._starts[job.segment] + job.offset + len(job.samples) <= self.session.judged
+                assert job.begin + len(job.samples) <= self.session.judged
             case Transcribe():
                 span = self._spans[job.segment]
                 assert len(job.samples) == span.end - span.start

@@ -1,7 +1,9 @@
 """The session's rules one by one, each on the smallest recording that shows it."""
 
 from dataclasses import replace
+from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from tests.core.recording import PLAIN, PROFILE, Faults, Recording, lossy, outcome, record
@@ -284,6 +286,36 @@ def test_the_last_chunk_is_never_empty() -> None:
     recording.finish()
     (decode,) = [job for job in recording.asked if isinstance(job, Decode)]
     assert decode.last and len(decode.samples) == STEPS * HOP
+
+
+@pytest.mark.parametrize("lead", [0, 1_000, 1_920, 10 * TICK])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_recogniser_begins_before_the_onset_but_not_in_the_sentence_before(lead: int, seed: int) -> None:
+    audio = say("   abcdef      gh      #i")
+    recording = Recording(replace(STREAM_ONLY, lead=lead), seed=seed)
+    recording.feed(audio, range(0, len(audio), 3_000))
+    recording.finish()
+    sentences = recording.completed.sentences
+    decoded = {id: [job for job in recording.asked if isinstance(job, Decode) and job.segment == id] for id in range(3)}
+    for before, sentence in zip([None, *sentences], sentences, strict=False):
+        floor = before.end if before is not None else 0
+        jobs = decoded[sentence.id]
+        assert floor is not None and jobs[0].begin == max(floor, sentence.start - lead)
+        for job, after in pairwise(jobs):
+            assert (after.begin, after.offset) == (job.begin + len(job.samples), job.offset + len(job.samples))
+        for job in jobs:
+            assert np.array_equal(job.samples, audio[job.begin : job.begin + len(job.samples)])
+            assert len(job.samples) % job.chunk == 0 or job.last
+    assert [sentence.id for sentence in sentences] == [0, 1, 2]
+
+
+def test_long_speech_that_is_cut_is_not_heard_twice() -> None:
+    recording = Recording(replace(PLAIN, lead=PLAIN.chunk))
+    recording.feed(say(3 * LETTERS))
+    recording.finish()
+    first, second, *_ = recording.completed.sentences
+    (begin,) = [job.begin for job in recording.asked if isinstance(job, Decode) and (job.segment, job.offset) == (1, 0)]
+    assert begin == second.start == first.end
 
 
 def test_a_replay_is_silent_up_to_what_the_client_has_seen() -> None:

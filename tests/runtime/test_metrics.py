@@ -135,7 +135,7 @@ def test_waits_are_counted_from_when_the_audio_came() -> None:
         watch.arrived(total)
     watched.now = 102.0
     watch.told(SpeechStarted(7, 8000))  # its first sample came with the frame at 100.6 s
-    decode = Decode(7, np.zeros(9600, np.int16), 0, False, 9600, True)  # needs audio up to 17 600: 101.1 s
+    decode = Decode(7, np.zeros(9600, np.int16), 0, False, 9600, True, 8000)  # needs audio up to 17 600: 101.1 s
     watched.now = 102.1
     watch.answered(decode)
     watch.told(revised(Stage.PARTIAL, ""))

@@ -1,7 +1,7 @@
 """What one client can know of how long it waited. Pure: what it heard and when its audio came go in.
 
 A partial of our wire says which sentence it belongs to and how far the detector was (``current_time_ms``), not how
-much audio it holds. But the recogniser steps on a grid that begins at the onset and has one job under way, and a
+much audio it holds. But the recogniser steps on a grid that begins just before the onset and has one job under way, and a
 job takes all the whole chunks that were judged when it was asked: when the answer before it was told. So the count
 of chunks can be followed from one event to the next. Where the detector itself was behind it may be too low, never
 too high; a job whose text does not differ from the last is not told, and then it is too low as well. ``lag`` is
@@ -17,6 +17,7 @@ from tests.support import RATE
 
 from .speech import Arrivals, Speech
 
+LEAD_MS = 120  # the recogniser's grid begins so long before a sentence, but not in the one before
 CHUNK_MS = 600  # the recogniser's step, unless the server is set otherwise
 END_SILENCE_MS = 800
 SLACK_MS = 300  # a detector's boundary may be so far from the label's
@@ -78,6 +79,7 @@ def ours(
     decided: dict[int, float] = {}  # end → when it was decided
     labels = [(begin * 1000 // RATE, end * 1000 // RATE) for begin, end in said.labels]
     told: set[int] = set()
+    anchors: dict[int, int] = {}  # sentence → where its grid begins
     for one in heard:
         match one.kind:
             case "start":
@@ -86,12 +88,13 @@ def ours(
                 decided[one.end_ms] = one.at
             case "partial":
                 seen.partials += 1
+                anchor = anchors.setdefault(one.sentence, max(0, *decided, one.start_ms - LEAD_MS))
                 before = covered.get(one.sentence, 0)
-                now = max(before + 1, _chunks(asked_ms - one.start_ms, chunk_ms))
-                most = max(now, _chunks(one.covered_ms - one.start_ms, chunk_ms))
+                now = max(before + 1, _chunks(asked_ms - anchor, chunk_ms))
+                most = max(now, _chunks(one.covered_ms - anchor, chunk_ms))
                 covered[one.sentence] = now
                 lag, least = (
-                    one.at - begun - arrivals.due_s((one.start_ms + chunks * chunk_ms) * RATE // 1000)
+                    one.at - begun - arrivals.due_s((anchor + chunks * chunk_ms) * RATE // 1000)
                     for chunks in (now, most)
                 )
                 if one.at <= stopped:

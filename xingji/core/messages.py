@@ -35,6 +35,9 @@ class Profile:
     end_silence: int = SAMPLE_RATE * 8 // 10
     hop: int = SAMPLE_RATE // 10  # the detector's step: text waits for it, and a shorter one costs more
     chunk: int = SAMPLE_RATE * 6 // 10  # the streaming recogniser's step
+    # Chunks begin so long before an onset, so that the first word is inside the second one, as long as the detector's
+    # onset is 0.2 to 0.3 s before the voice; much more, and a slow first word falls into the third.
+    lead: int = SAMPLE_RATE * 12 // 100
     longest: int = SAMPLE_RATE * 30  # a segment that grows longer is cut at a quiet place
     context: int = 3  # earlier sentences shown to the corrector
 
@@ -134,7 +137,7 @@ class Detect:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decode:
-    """Feed the streaming recogniser of one segment; whole chunks unless ``last``. ``offset`` counts from its start."""
+    """Feed the streaming recogniser of one segment; whole chunks unless ``last``. ``offset`` counts from the first."""
 
     segment: int
     samples: Samples
@@ -142,6 +145,7 @@ class Decode:
     last: bool
     chunk: int
     punctuation: bool
+    begin: int = 0  # where ``samples`` begin in the recording
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,6 +13,7 @@ from .types import Hypothesis, RejectedEdit, Sentence, Span, Stage
 class Segment:
     id: int
     start: int
+    anchor: int  # where the streaming recogniser begins
     profile: Profile
     owed: set[Stage]  # passes that have yet to give, or fail to give, a reading
     end: int | None = None  # None while speech goes on

@@ -8,8 +8,8 @@ scheduled from anywhere else, so any interleaving of results is legal. Three rul
 settled text independent of packet size and timing:
 
 * the detector sees a fixed grid of hops from the recording's start (or the last commit);
-* the streaming recogniser sees a fixed grid of chunks from the onset to the place where the
-  endpoint was *decided*, which the detector alone determines; it never runs past the detector;
+* the streaming recogniser sees a fixed grid of chunks from just before the onset to the place where
+  the endpoint was *decided*, which the detector alone determines; it never runs past the detector;
 * the second pass sees exactly ``[onset, endpoint)``.
 """
 
@@ -144,7 +144,7 @@ class Session:
         marks = [self._judged]
         for segment in self._live.values():
             if Stage.STREAMED in segment.owed:
-                marks.append(segment.start + segment.decoded)
+                marks.append(segment.anchor + segment.decoded)
             if segment.end is not None and Stage.SECOND_PASS in segment.owed - segment.asked:
                 marks.append(segment.start)
         return self._tape.end - min(marks)
@@ -224,7 +224,8 @@ class Session:
             Stage.SECOND_PASS: profile.second_pass,
             Stage.CORRECTED: profile.correct,
         }
-        segment = Segment(self._next_id, start, profile, {stage for stage, on in wanted.items() if on})
+        anchor = max(self._floor, start - profile.lead)
+        segment = Segment(self._next_id, start, anchor, profile, {stage for stage, on in wanted.items() if on})
         self._next_id += 1
         self._live[segment.id] = segment
         self._out.append(SpeechStarted(segment.id, start))
@@ -366,7 +367,7 @@ class Session:
         segment = next((s for s in self._live.values() if Stage.STREAMED in s.owed), None)
         if self._decoding is not None or segment is None:
             return
-        begin = segment.start + segment.decoded
+        begin = segment.anchor + segment.decoded
         if segment.decided is None:
             # Strictly more must be known to follow, so that the last chunk is never empty.
             limit = min(self._judged, segment.start + self._longest - self._hold_back)
@@ -379,7 +380,8 @@ class Session:
             last = size <= STEPS * self._chunk
             size = size if last else STEPS * self._chunk
         samples = self._tape.cut(begin, begin + size)
-        self._decoding = Decode(segment.id, samples, segment.decoded, last, self._chunk, segment.profile.punctuation)
+        punctuation = segment.profile.punctuation
+        self._decoding = Decode(segment.id, samples, segment.decoded, last, self._chunk, punctuation, begin)
         segment.decoded += size
         self._out.append(self._decoding)
 
@@ -432,7 +434,7 @@ class Session:
         for segment in self._live.values():
             wanted = Stage.STREAMED in segment.owed or Stage.SECOND_PASS in segment.owed - segment.asked
             if segment.end is None or wanted:
-                needed.append(segment.start)
+                needed.append(segment.anchor)
         self._tape.forget(min(needed))
         while len(self._profiles) > 1 and self._profiles[1][0] <= self._tape.start:
             self._profiles.popleft()

@@ -164,8 +164,8 @@ class Stopwatch:
 
     def answered(self, job: Job) -> None:
         """A job's result has come, and what follows from it is about to be told."""
-        if isinstance(job, Decode) and not job.last and job.segment in self._begun:
-            lag = self._since_arrival("partial_lag", self._begun[job.segment] + job.offset + len(job.samples))
+        if isinstance(job, Decode) and not job.last:
+            lag = self._since_arrival("partial_lag", job.begin + len(job.samples))
             if lag is not None:
                 self._lagged(lag)
 
