@@ -146,6 +146,7 @@ def test_what_computes_is_said(optimised: Path, part: str) -> None:
     precision = "int8" if part in READERS else "float32"  # rounding what is small gains nothing
     loaded = load(optimised / part, "cpu", KINDS[part])
     assert (loaded.about.runtime, loaded.about.device) == (f"onnxruntime {precision}", "cpu")
+    assert loaded.about.choice == "fastest_graphs"
     files = [file for file in (optimised / part / "graphs" / precision).iterdir() if file.suffix in (".onnx", ".npy")]
     assert loaded.about.size == sum(file.stat().st_size for file in files)
     assert loaded.about.parameters == load(optimised / part, "cpu", KINDS[part], "torch").about.parameters
@@ -156,12 +157,14 @@ def test_what_computes_is_said(optimised: Path, part: str) -> None:
     [("torch", "torch float32"), ("float32", "onnxruntime float32"), ("int8", "onnxruntime int8")],
 )
 def test_the_precision_asked_for_is_taken(optimised: Path, precision: str, runtime: str) -> None:
-    assert SenseVoice(optimised / "sensevoice", "cpu", precision).describe().runtime == runtime
+    said = SenseVoice(optimised / "sensevoice", "cpu", precision).describe()
+    assert (said.runtime, said.choice) == (runtime, "asked")
 
 
 def test_without_graphs_torch_computes_and_int8_is_refused(plain: Path) -> None:
     for precision in ("auto", "float32"):
-        assert SenseVoice(plain / "sensevoice", "cpu", precision).describe().runtime == "torch float32"
+        said = SenseVoice(plain / "sensevoice", "cpu", precision).describe()
+        assert (said.runtime, said.choice) == ("torch float32", "no_graphs")
     with pytest.raises(EngineError, match="--optimize"):
         SenseVoice(plain / "sensevoice", "cpu", "int8")
 

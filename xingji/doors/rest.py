@@ -77,6 +77,7 @@ def models() -> tuple[Response, int]:
         "llm_model": here.hub.llm_model,
         "models_loaded": here.pool.ready,
         "source": here.models.source,
+        "engines": {part: facts for link in here.pool.links.values() for part, facts in link.models.items()},
     }
     return success(data)
 

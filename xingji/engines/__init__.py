@@ -11,7 +11,7 @@ Importing this package imports no model library; import the engine's own module 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 from xingji.core.messages import Decode, Detect, Edge, NoSpeech, Transcribe
 from xingji.core.types import Hypothesis
@@ -30,6 +30,11 @@ class Capabilities:
     hotwords: bool = False  # it takes hotwords while decoding
 
 
+Choice = Literal["asked", "fastest_graphs", "no_graphs", "not_on_cpu"]
+"""Why a runtime was chosen: it was named; these graphs are the fastest that are there; there are none; graphs are
+for the CPU only."""
+
+
 @dataclass(frozen=True, slots=True)
 class Description:
     """What was loaded, for the health page and the log. ``size`` is bytes on disk of what it computes with."""
@@ -39,6 +44,7 @@ class Description:
     size: int
     device: str
     runtime: str  # what computes, and in which precision: "torch float32", "onnxruntime int8", …
+    choice: Choice  # why that
 
 
 class Revision(NamedTuple):

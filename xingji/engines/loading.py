@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from xingji.core.types import Samples
-from xingji.engines import Description, graphs
+from xingji.engines import Choice, Description, graphs
 from xingji.engines.directory import Directory, read
 
 Native = Any
@@ -53,7 +53,8 @@ def load(path: Path, device: str, kind: str, precision: str = "auto") -> Loaded:
     directory = read(path, kind)
     if device == "cpu" and (found := _graphs(directory, precision)):
         tables = {file.stem: found.table(file.stem) for file in found.folder.glob("*.npy")}
-        about = Description(kind, found.parameters, found.size, device, f"onnxruntime {found.precision}")
+        choice: Choice = "fastest_graphs" if precision == "auto" else "asked"
+        about = Description(kind, found.parameters, found.size, device, f"onnxruntime {found.precision}", choice)
         return Loaded(directory, found.open(), tables, about)
     from xingji.engines import stock
     from xingji.engines.networks import NETWORKS, TABLES
@@ -61,7 +62,9 @@ def load(path: Path, device: str, kind: str, precision: str = "auto") -> Loaded:
     model = stock.load(directory, device)
     networks = {name: stock.TorchNetwork(network(model), device) for name, network in NETWORKS[kind].items()}
     tables = {name: table(model).detach().cpu().numpy() for name, table in TABLES.get(kind, {}).items()}
-    about = Description(kind, parameters(model), directory.weights.stat().st_size, device, "torch float32")
+    choice = "not_on_cpu" if device != "cpu" else "asked" if precision == "torch" else "no_graphs"
+    size = directory.weights.stat().st_size
+    about = Description(kind, parameters(model), size, device, "torch float32", choice)
     return Loaded(directory, networks, tables, about)
 
 
