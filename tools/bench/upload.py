@@ -1,7 +1,7 @@
 """How fast a long file is transcribed, alone and beside live recordings. ``python -m tools.bench.upload --models DIR``
 
-Uploads a file of ``--minutes`` (the recordings of ``tests/data/speech`` over and over, with their pauses) to a server of
-its own, first alone, then while ``--live`` people speak, and prints both as a Markdown table: times faster than real
+Uploads a file of ``--minutes`` (the recordings of ``tests/data/speech`` over and over, with their pauses) to a server
+of its own, first alone, then while ``--live`` people speak, and prints both as a Markdown table: times faster than real
 time, processor time by process, and how late the live texts were meanwhile.
 """
 
@@ -12,12 +12,11 @@ import time
 import wave
 from pathlib import Path
 
-import numpy as np
 import requests
 
 from tests.support import RATE, utterances
 
-from .figures import Run
+from .figures import Run, value
 from .resources import cpu_s, machine
 from .run import run
 from .servers import Xingji, model_label
@@ -53,7 +52,7 @@ def beside(server: Xingji, file: bytes, live: int, seconds: float) -> tuple[tupl
     talk = threading.Thread(target=lambda: heard.append(run(server, live, seconds)))
     talk.start()
     deadline = time.monotonic() + 60
-    while server.metrics().get(("xingji_recordings_active", ()), 0) < live and time.monotonic() < deadline:
+    while value(server.metrics(), "xingji_recordings_active") < live and time.monotonic() < deadline:
         time.sleep(0.1)
     done = upload(server, file)
     talk.join()
