@@ -1,9 +1,12 @@
 """The composition root: the only file that knows every part. Settings in, a running gateway out."""
 
 import atexit
+import errno
 import logging
 import os
 import signal
+import socket
+import sys
 import threading
 import time
 from pathlib import Path
@@ -138,7 +141,8 @@ def announce(app: Flask, settings: Settings) -> None:
     here: Services = app.extensions["xingji"]
     if not here.pool.wait(settings.start_timeout_s):
         log.error("models are not loaded yet; still trying")
-        return
+        while not here.pool.wait(60.0):
+            pass
     for role, link in here.pool.links.items():
         for part, facts in link.models.items():
             name = here.models.names[part]
@@ -159,7 +163,10 @@ def announce(app: Flask, settings: Settings) -> None:
 
 
 def serve(app: Flask, socketio: SocketIO, settings: Settings) -> None:
-    """Run until SIGTERM or Ctrl-C; then finish what is being recorded, within ``GRACE_S`` seconds."""
+    """Run until SIGTERM or Ctrl-C; then finish what is being recorded, within ``GRACE_S`` seconds. Ends the process
+    where the port is taken."""
+    if _taken(settings):
+        sys.exit(f"端口 {settings.port} 已被占用，可设 XINGJI_PORT。 The port is taken; see XINGJI_PORT.")
     here: Services = app.extensions["xingji"]
     asked: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -167,6 +174,16 @@ def serve(app: Flask, socketio: SocketIO, settings: Settings) -> None:
         signal.signal(number, lambda number, _: asked.append(number))
     threading.Thread(target=_end_when, args=(asked, here), daemon=True).start()
     socketio.run(app, host=settings.host, port=settings.port, allow_unsafe_werkzeug=True)
+
+
+def _taken(settings: Settings) -> bool:
+    """Does something listen there already? eventlet would share the port with it, and each get half of the clients."""
+    family, *_, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+    try:
+        socket.create_server(address[:2], family=family).close()
+    except OSError as error:
+        return error.errno == errno.EADDRINUSE
+    return False
 
 
 def _end_when(asked: list[int], here: Services) -> None:

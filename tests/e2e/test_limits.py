@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -149,3 +150,17 @@ def test_without_a_number_new_recordings_wait_until_the_workers_keep_up(server: 
             three.start()
             three.play(PCM, pace=0)
             assert {three.stop()["sensevoice"]} == texts
+
+
+def test_a_port_that_is_taken_is_not_shared(server: Server, tmp_path: Path) -> None:
+    second = subprocess.run(
+        [sys.executable, ROOT / "asr_api_server.py"],
+        env=os.environ | {"XINGJI_PORT": str(server.port), "XINGJI_MODELS": "minipack"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=NOTICED_S,
+    )
+    assert second.returncode == 1
+    (line,) = second.stderr.splitlines()
+    assert str(server.port) in line and "XINGJI_PORT" in line

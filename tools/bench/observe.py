@@ -3,9 +3,9 @@
 A partial of our wire says which sentence it belongs to and how far the detector was (``current_time_ms``), not how
 much audio it holds. But the recogniser steps on a grid that begins just before the onset and has one job under way,
 and a job takes all the whole chunks that were judged when it was asked: when the answer before it was told. So the
-count of chunks can be followed from one event to the next. Where the detector itself was behind it may be too low, never
-too high; a job whose text does not differ from the last is not told, and then it is too low as well. ``lag`` is
-therefore never too short, and exact where every job was told, which ``Observed.partials``, compared with the
+count of chunks can be followed from one event to the next. Where the detector itself was behind it may be too low,
+never too high; a job whose text does not differ from the last is not told, and then it is too low as well. ``lag``
+is therefore never too short, and exact where every job was told, which ``Observed.partials``, compared with the
 server's count of jobs, shows. ``least`` supposes that the partial holds all that was judged, and is never too long.
 """
 

@@ -92,5 +92,7 @@ class Arrivals:
         self._packets = packets
 
     def due_s(self, samples: int) -> float:
-        """Seconds from the recording's start. Raises IndexError where so many never come."""
-        return self._packets[bisect_left(self._packets, samples, key=lambda packet: packet.end)].due_s
+        """Seconds from the recording's start; of the last one where so many never come: a server that has been told
+        of the end fills up its last step by itself."""
+        place = bisect_left(self._packets, samples, key=lambda packet: packet.end)
+        return self._packets[min(place, len(self._packets) - 1)].due_s

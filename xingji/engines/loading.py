@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from xingji.core.types import Samples
 from xingji.engines import Choice, Description, graphs
 from xingji.engines.directory import Directory, read
@@ -91,3 +94,11 @@ def steps(samples: Samples, size: int, last: bool) -> list[tuple[Samples, bool]]
     whole = len(samples) - len(samples) % size
     cut = [(samples[start : start + size], False) for start in range(0, whole, size)]
     return [*cut, (samples[whole:], True)] if last else cut
+
+
+def padded(rows: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """(n, F) each, to (B, longest, F), zero where a row has ended."""
+    whole = np.zeros((len(rows), max(len(row) for row in rows), rows[0].shape[1]), np.float32)
+    for place, row in zip(whole, rows, strict=True):
+        place[: len(row)] = row
+    return whole

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xingji.engines.directory import Directory
-from xingji.engines.loading import Native, Network
+from xingji.engines.loading import Native, Network, padded
 
 _ENCODER_LOOK_BACK = 4  # chunks, as trained
 _DECODER_LOOK_BACK = 1
@@ -212,14 +212,6 @@ def positions(length: int, depth: int) -> Array:
     scales = np.exp(np.arange(depth // 2, dtype=np.float32) * np.float32(-np.log(10_000) / (depth / 2 - 1)))
     angles = np.arange(1, length + 1, dtype=np.float32)[:, None] * scales
     return np.concatenate((np.sin(angles), np.cos(angles)), axis=1)
-
-
-def padded(rows: Sequence[Array]) -> Array:
-    """(n, F) each, to (B, longest, F), zero where a row has ended."""
-    whole = np.zeros((len(rows), max(len(row) for row in rows), rows[0].shape[1]), np.float32)
-    for place, row in zip(whole, rows, strict=True):
-        place[: len(row)] = row
-    return whole
 
 
 def integrate(weights: Any, threshold: Any) -> tuple[Any, Any, Any]:

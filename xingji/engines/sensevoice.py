@@ -18,8 +18,7 @@ from xingji.core.messages import NoSpeech, Transcribe
 from xingji.core.types import Hypothesis, Samples
 from xingji.engines import Capabilities, Description
 from xingji.engines.features import FRAME, front_end
-from xingji.engines.loading import load
-from xingji.engines.paraformer_step import padded
+from xingji.engines.loading import load, padded
 
 _LANGUAGES = ("zh", "en", "yue", "ja", "ko")
 # What the model is asked with: numbers of its table of prompts.
