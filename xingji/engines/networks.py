@@ -9,7 +9,7 @@ Shapes: B rows, T frames, F features of one, K frames of look-back, L layers, M 
 V vocabulary. Everything is float32 unless said.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -60,7 +60,7 @@ class Punctuation(nn.Module):
         x = self.positions(words * self.scale)
         for number, layer in enumerate(_stock(self.layers)):
             sees = bias if number + 1 < len(self.layers) else torch.zeros_like(bias)
-            q, k, v = _projected(layer.norm1(x), layer.self_attn.linear_q_k_v, 3)
+            q, k, v = _projected(layer.norm1(x), layer.self_attn)
             x = _mixed(layer, x, _attended(q, k, v, sees, layer.self_attn), v)
         scores: Tensor = self.head(self.norm(x))
         return scores
@@ -96,7 +96,7 @@ class Segment(nn.Module):
         return logits
 
     def _layer(self, layer: Any, x: Tensor, inside: Tensor, bias: Tensor) -> Tensor:
-        q, k, v = _projected(layer.norm1(x), layer.self_attn.linear_q_k_v, 3)
+        q, k, v = _projected(layer.norm1(x), layer.self_attn)
         v = v * inside  # the convolution must see nothing beyond a row's end
         return _mixed(layer, x, _attended(q, k, v, bias, layer.self_attn), v)
 
@@ -121,7 +121,7 @@ class StreamEncoder(nn.Module):
         new: list[Tensor] = []
         for number, layer in enumerate(_stock(self.layers)):
             block = layer.self_attn
-            q, k, v = _projected(layer.norm1(x), block.linear_q_k_v, 3)
+            q, k, v = _projected(layer.norm1(x), block)
             v = v * inside
             keys, values = _heads(k, block), _heads(v, block)
             new += keys, values
@@ -158,12 +158,12 @@ class StreamDecoder(nn.Module):
         for number, layer in enumerate(_stock(self.layers)):
             inner = layer.norm2(layer.feed_forward(layer.norm1(x)))
             said.append(torch.cat((spoken[number], inner), dim=1))
-            x = x + _convolved(said[-1], layer.self_attn.fsmn_block) + inner
+            x = x + _convolved(said[-1], layer.self_attn.fsmn_block)
             block = layer.src_attn
-            k, v = _projected(encoded, block.linear_k_v, 2)
+            k, v = _parts(encoded, block.linear_k_v.weight.chunk(2), block.linear_k_v.bias.chunk(2))
             keys, values = _heads(k, block), _heads(v, block)
             new += keys, values
-            query = block.linear_q(layer.norm3(x))
+            query = block.linear_q(layer.norm3(x)) * _scale(block)
             x = x + _looking_back(query, keys, values, past[2 * number : 2 * number + 2], bias, block)
         for layer in _stock(self.upper):
             x = layer.feed_forward(layer.norm1(x))
@@ -190,9 +190,20 @@ def _stock(layers: nn.ModuleList) -> Iterable[Any]:
     return layers
 
 
-def _projected(x: Tensor, linear: nn.Linear, parts: int) -> list[Tensor]:
-    """The parts of ``linear``'s output, each a product of its own: ONNX Runtime takes long to split one."""
-    weights, biases = linear.weight.chunk(parts), linear.bias.chunk(parts)
+def _projected(x: Tensor, block: Any) -> list[Tensor]:
+    """Queries, scaled, keys and values. What can be done to the weights is: an export has it done once for all."""
+    (query, *weights), (offset, *biases) = block.linear_q_k_v.weight.chunk(3), block.linear_q_k_v.bias.chunk(3)
+    return _parts(x, [query * _scale(block), *weights], [offset * _scale(block), *biases])
+
+
+def _scale(block: Any) -> float:
+    """Of queries."""
+    scale: float = block.d_k**-0.5
+    return scale
+
+
+def _parts(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> list[Tensor]:
+    """Each part of a projection as a product of its own: ONNX Runtime takes long to split one."""
     return [F.linear(x, weight, bias) for weight, bias in zip(weights, biases, strict=True)]
 
 
@@ -220,8 +231,8 @@ def _looking_back(
 
 
 def _weighed(query: Tensor, keys: Tensor, values: Tensor, bias: Tensor, block: Any) -> Tensor:
-    """Written out, because torch's own function is exported as one that scales every key."""
-    scores = (query * block.d_k**-0.5) @ keys.transpose(2, 3) + bias
+    """Written out, because torch's own function is exported as one that scales every key. ``query`` is scaled."""
+    scores = query @ keys.transpose(2, 3) + bias
     attended: Tensor = block.linear_out(_joined(torch.softmax(scores, dim=-1) @ values))
     return attended
 
@@ -231,15 +242,20 @@ def _mixed(layer: Any, x: Tensor, attended: Tensor, v: Tensor) -> Tensor:
     block = layer.self_attn
     before, after = block.pad_fn.padding
     even = before if before == after else 0
-    mixed = attended + _convolved(v if even else F.pad(v, (0, 0, before, after)), block.fsmn_block, even) + v
+    mixed = attended + _convolved(v if even else F.pad(v, (0, 0, before, after)), block.fsmn_block, even, before)
     x = x + mixed if layer.in_size == layer.size else mixed
     fed: Tensor = x + layer.feed_forward(layer.norm2(x))
     return fed
 
 
-def _convolved(x: Tensor, convolution: nn.Conv1d, padding: int = 0) -> Tensor:
-    """``convolution`` over the time of ``x`` (B, T, W). Written as one over images of one row, channels last: for
-    those ONNX Runtime has a kernel that is five times as fast."""
+def _convolved(x: Tensor, convolution: nn.Conv1d, padding: int = 0, here: int = -1) -> Tensor:
+    """What was said plus ``convolution`` over the time of ``x`` (B, T, W): the kernel's place ``here`` is now.
+
+    Written as one convolution over images of one row, channels last: for those ONNX Runtime has a kernel that is five
+    times as fast.
+    """
     image = x.unsqueeze(2).permute(0, 3, 1, 2)
-    weight = convolution.weight.unsqueeze(3)
+    places = range(convolution.kernel_size[0])
+    now = torch.tensor([float(place == here % len(places)) for place in places], device=x.device)
+    weight = (convolution.weight + now).unsqueeze(3)
     return F.conv2d(image, weight, padding=(padding, 0), groups=x.shape[2]).permute(0, 2, 3, 1).squeeze(2)

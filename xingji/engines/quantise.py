@@ -67,7 +67,8 @@ def _rounding(x: str, positive: bool) -> Iterator[Any]:
         yield _node("Abs", [x], f"{x}.size")
     yield _node("ReduceMax", [x if positive else f"{x}.size"], f"{x}.exact_largest", axes=[-1], keepdims=1)
     yield _node("Max", [f"{x}.exact_largest", "int8.smallest"], f"{x}.largest")
-    yield _node("Div", [x, f"{x}.largest"], f"{x}.share")
+    yield _node("Reciprocal", [f"{x}.largest"], f"{x}.inverse")  # of a few rows, where dividing would be of all x
+    yield _node("Mul", [x, f"{x}.inverse"], f"{x}.share")
     # With one scale for all: a scale for each row takes ONNX Runtime's slow way.
     yield _node(
         "QuantizeLinear", [f"{x}.share", "int8.of_all" if positive else "int8.of_half", _zero(positive)], f"{x}.int8"
