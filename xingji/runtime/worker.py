@@ -7,6 +7,7 @@ not here is answered with ``Forgotten``, and the session sends everything again.
 of the device does not suffice, batches become smaller, and at last the models move to the CPU.
 """
 
+import contextlib
 import ctypes
 import json
 import logging
@@ -157,10 +158,8 @@ def load(role_name: str, setup: dict[str, Any]) -> tuple[Role, str | None]:
 
 def _tidy() -> None:
     """Give back what loading took and no longer needs: glibc keeps a hundred megabytes of it unless it is asked."""
-    try:
+    with contextlib.suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL("libc.so.6").malloc_trim(0)
-    except (OSError, AttributeError):
-        pass  # another C library
 
 
 def main(role_name: str, address: str) -> None:
