@@ -7,6 +7,7 @@ threads for each connection, and then one would measure the clients.
 import asyncio
 import json
 import time
+import uuid
 from collections import Counter
 from typing import Any, Protocol, Self
 
@@ -122,8 +123,6 @@ class Xingji(_Connected):
 class Funasr(_Connected):
     """Two-pass mode, as FunASR's own client asks for it."""
 
-    names = iter(range(1 << 30))
-
     @classmethod
     async def connect(cls, url: str) -> Self:
         socket = await connect(
@@ -146,7 +145,7 @@ class Funasr(_Connected):
             "decoder_chunk_look_back": 1,
             "is_speaking": True,
             "wav_name": "bench",
-            "hotwords": f"client {next(self.names)}",  # by this our shim tells the clients apart
+            "hotwords": uuid.uuid4().hex,  # by this our shim tells the clients apart, also those of earlier runs
         }
         await self._put(json.dumps(options))
 
