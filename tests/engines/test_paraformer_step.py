@@ -99,6 +99,13 @@ def test_segments_that_come_and_go_share_steps_and_stay_themselves(
             assert_same(ours_now, theirs_now)
 
 
+def test_the_longest_of_a_batch_may_have_nothing_to_say(paraformer: StreamingParaformer, cut: Any) -> None:
+    (loud, theirs), (short, _) = cut(0, 48_300), cut(0, 900)
+    ours, _ = run(paraformer, [loud, short], [0, 5])  # the last step of one, without a word, beside the only one
+    for ours_now, theirs_now in zip(ours, theirs, strict=True):
+        assert_same(ours_now, theirs_now)
+
+
 def _full(*_: Any) -> Any:
     raise MemoryError
 

@@ -196,7 +196,8 @@ class Stepper:
         spoken = np.stack([memory.spoken for memory in memories], axis=1)
         look = [memory.decoder for memory in memories]
         past = self._decode.stacked([ring.frames for ring in look])
-        scores, said, new = self._decode(encoded[speaking], padded(embeddings), spoken, _bias(look, heard), *past)
+        encoded = encoded[speaking, : max(heard)]  # the longest row may be one of the silent
+        scores, said, new = self._decode(encoded, padded(embeddings), spoken, _bias(look, heard), *past)
         scores, said = self._decode.fetched(scores), self._decode.fetched(said)
         for at, row in enumerate(speaking):
             memory, tokens = memories[at], len(embeddings[at])
