@@ -72,7 +72,7 @@ def test_progress_goes_to_the_socket_that_was_named(server: Server) -> None:
         session = client.expect("connected")["session_id"]
         upload(server, encode(utterance(SAID).pcm, *FORMATS["wav"]), session_id=session)
         client.expect("processing_progress")
-        server.wait(lambda: client.named("processing_progress")[-1]["progress"] == 100, 10)
+        server.wait(lambda: [told["progress"] for told in client.named("processing_progress")][-1:] == [100], 10)
         progress = [body["progress"] for body in client.named("processing_progress")]
         assert progress == sorted(progress)
 
