@@ -3,9 +3,9 @@
 退出码：0 全部就绪；1 ``--check`` 发现缺失或损坏；2 用法错误；3 连不上任何模型站；4 没有全部下载成功。
 Exit status: 0 all here; 1 --check found something missing or damaged; 2 usage; 3 no hub reachable; 4 not complete.
 
-``--optimize`` 再把两个识别模型导出为 ONNX 图（缺省 int8），CPU 上快两到四倍；写在模型目录里，服务下次启动自动使用。
-``--optimize`` also exports the two recognisers as ONNX graphs (int8 unless told), two to four times as fast on a CPU;
-they lie beside the weights, and the server takes them at its next start.
+``--optimize`` 再把模型导出为 ONNX 图（识别模型缺省 int8），CPU 上快三到六倍；写在模型目录里，服务下次启动自动使用。
+``--optimize`` also exports the models as ONNX graphs (the recognisers in int8 unless told), three to six times as fast
+on a CPU; they lie beside the weights, and the server takes them at its next start.
 """
 
 import argparse

@@ -92,7 +92,9 @@ def test_what_is_left_out_under_load_is_counted() -> None:
     metrics = Metrics()
     chunks = [metrics.asked(Decode(0, np.zeros(n * 9600, np.int16), 0, False, 9600, True), ignore) for n in (1, 3)]
     assert chunks
+    metrics.asked(Decode(0, np.zeros(20_000, np.int16), 0, True, 9600, True), ignore)  # the end of a sentence
     metrics.asked(Correct(0, {}, (), ()), ignore)(Lost("timeout"))
+    metrics.asked(Correct(0, {}, (), ()), ignore)(Lost("rejected"))  # an answer that was no use
     metrics.asked(Correct(0, {}, (), ()), ignore)(Edits(()))
     metrics.refused()
     found = figures(metrics)

@@ -470,6 +470,17 @@ def test_a_worker_that_dies_takes_only_its_own_streams(wide: Pool, workplace: Pa
     assert asked.answers(1) == {"1": Hypothesis(seats[1])}
 
 
+def test_streams_of_a_worker_that_is_away_move_to_another(wide: Pool, workplace: Path) -> None:
+    seats = {stream: seat(wide, stream) for stream in (0, 1)}
+    (workplace / "hold").touch()
+    os.kill(int(seats[0]), signal.SIGKILL)
+    deadline = time.monotonic() + PATIENCE_S
+    while all(link.ready.is_set() for link in wide.links.values()):
+        assert time.monotonic() < deadline
+    assert {seat(wide, 0), seat(wide, 1), seat(wide, 2)} == {seats[1]}
+    (workplace / "hold").unlink()
+
+
 def test_segments_go_to_whoever_owes_least(wide: Pool, workplace: Path) -> None:
     (workplace / "hold_jobs").touch()
     asked = Asked(wide.submit)

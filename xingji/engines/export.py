@@ -40,8 +40,7 @@ class _Signature:
 def export(part: str, path: Path, precision: Precision) -> Graphs:
     """Export the model in ``path`` (``part``: a key of ``KINDS``). Raises EngineError, OSError."""
     directory = read(path, KINDS[part])
-    if directory.kind in graphs.EXACT:
-        precision = "float32"
+    (precision,) = graphs.precisions(directory.kind, precision)
     model = stock.load(directory, "cpu")
 
     def fill(folder: Path) -> None:

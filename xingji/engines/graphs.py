@@ -19,11 +19,18 @@ Precision = Literal["float32", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("int8", "float32")
 """From the fastest on."""
 
-EXACT = ("FsmnVADStreaming", "CTTransformerStreaming")
+_EXACT = ("FsmnVADStreaming", "CTTransformerStreaming")
 """Classes whose networks are so small that rounding gains nothing: their graphs are float32 whatever is asked for."""
 
 _LISTING = "graphs.json"
 _FORMAT = 2  # of the graphs and their listing; others are not looked at
+
+
+def precisions(kind: str, wanted: str) -> tuple[Precision, ...]:
+    """Those that a model of class ``kind`` has graphs in and that "auto", or a precision by name, allows."""
+    if kind in _EXACT:
+        return ("float32",)
+    return tuple(name for name in PRECISIONS if wanted in ("auto", name))
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,12 +78,11 @@ def parameters(model: Any) -> int:
 def _graphs(directory: Directory, precision: str) -> graphs.Graphs | None:
     if precision == "torch":
         return None
-    if directory.kind in graphs.EXACT:
-        return graphs.find(directory.weights, "float32")
-    for name in graphs.PRECISIONS:
-        if precision in ("auto", name) and (found := graphs.find(directory.weights, name)):
+    allowed = graphs.precisions(directory.kind, precision)
+    for name in allowed:
+        if found := graphs.find(directory.weights, name):
             return found
-    if precision == "int8":
+    if allowed == ("int8",):
         raise directory.error("no int8 graphs; run python download_models.py --optimize")
     return None
 

@@ -106,14 +106,14 @@ class Metrics:
     def asked(self, job: Job, done: Callable[[Result], None]) -> Callable[[Result], None]:
         """``done``, and the answer is counted."""
         kind, begun = _kind(job), time.monotonic()
-        if isinstance(job, Decode) and len(job.samples) >= 2 * job.chunk:
+        if isinstance(job, Decode) and not job.last and len(job.samples) >= 2 * job.chunk:
             self._shed.labels("partial").inc(len(job.samples) // job.chunk - 1)
 
         def counted(result: Result) -> None:
             outcome = {Lost: "lost", Forgotten: "forgotten"}.get(type(result), "answered")
             self._answered.labels(kind, outcome).inc()
             self._took.labels(kind).observe(time.monotonic() - begun)
-            if outcome == "lost" and isinstance(job, Correct):
+            if isinstance(job, Correct) and isinstance(result, Lost) and result.reason in ("timeout", "circuit_open"):
                 self._shed.labels("correction").inc()
             done(result)
 

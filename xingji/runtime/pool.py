@@ -95,11 +95,13 @@ class Pool:
             link.close()
 
     def _seat(self, stream: int) -> Link:
-        """The worker of a stream; a new one gets the worker that has fewest."""
+        """The worker of a stream; a new one gets the worker that has fewest, and so does one whose worker is away:
+        what that knew of it is lost, and the session gives it again to whoever is there."""
         with self._lock:
-            if stream not in self._seats:
+            usable = self._usable("stream")
+            if self._seats.get(stream) not in usable:
                 taken = [id(link) for link in self._seats.values()]
-                self._seats[stream] = min(self._usable("stream"), key=lambda link: taken.count(id(link)))
+                self._seats[stream] = min(usable, key=lambda link: taken.count(id(link)))
             return self._seats[stream]
 
     def _usable(self, role: str) -> list[Link]:
