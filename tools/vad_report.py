@@ -81,7 +81,8 @@ def clips(listing: Path) -> list[Clip]:
 
 
 def ours(engine: Fsmn, samples: Samples, end_silence_ms: int) -> Found:
-    edges = engine.detect([(engine.open(), Detect(samples, 0, True, True, end_silence_ms * MS, HOP))])[0]
+    heard = engine.detect([(engine.open(), Detect(samples, 0, True, True, end_silence_ms * MS, HOP))])[0]
+    edges = [edge for edge in heard if edge.kind in ("onset", "endpoint")]
     pairs = list(zip(edges[::2], edges[1::2], strict=True))
     return Found([(on.at // MS, off.at // MS) for on, off in pairs], [off.decided // MS for _, off in pairs])
 

@@ -160,8 +160,11 @@ class Recording:
             case Decode():
                 assert job.begin + len(job.samples) <= self.session.judged
             case Transcribe():
-                span = self._spans[job.segment]
-                assert len(job.samples) == span.end - span.start
+                span = self._spans.get(job.segment)
+                if span:
+                    assert len(job.samples) == span.end - span.start
+                else:  # early, in a pause
+                    assert self._starts[job.segment] + len(job.samples) <= self.session.judged
             case Correct():
                 assert set(job.readings) <= {Stage.STREAMED, Stage.SECOND_PASS} and all(job.readings.values())
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.core.recording import PLAIN, PROFILE, Faults, Recording, lossy, outcome, record
-from tests.core.world import LETTERS, TICK, Detector, Table, letters, say, written
+from tests.core.world import LETTERS, SECOND, TICK, Detector, Table, letters, say, written
 from xingji.core.messages import (
     Audio,
     Commit,
@@ -281,11 +281,78 @@ def test_a_decoder_that_crashes_again_and_again_counts_as_lost() -> None:
 
 def test_the_last_chunk_is_never_empty() -> None:
     """Not even where the segment is as long as the longest job."""
-    recording = Recording(replace(PLAIN, chunk=HOP, longest=30 * SAMPLE_RATE))
-    recording.handle_audio(say("b" * (2 * STEPS - 4) + "    "))
+    recording = Recording(replace(PLAIN, chunk=HOP, end_silence=TICK, longest=30 * SAMPLE_RATE))
+    recording.handle_audio(say("b" * (2 * STEPS - 1) + " "))
     recording.finish()
     (decode,) = [job for job in recording.asked if isinstance(job, Decode)]
     assert decode.last and len(decode.samples) == STEPS * HOP
+
+
+def test_the_pause_that_ends_a_sentence_is_not_decoded() -> None:
+    recording = record(say("cde ff        "), PLAIN)
+    assert sum(len(job.samples) for job in recording.asked if isinstance(job, Decode)) == 7 * TICK
+    assert recording.text == written("cdeff", SECOND) + "。"
+
+
+def early(text: str, profile: Profile = PLAIN) -> tuple[Recording, list[Transcribe]]:
+    """A recording in which everything but the second pass has been answered, and what that was asked."""
+    recording = Recording(profile)
+    recording.handle_audio(say(text))
+    recording.answer_all(but=Transcribe)
+    return recording, [job for job in recording.asked if isinstance(job, Transcribe)]
+
+
+LONG_PAUSE = replace(PLAIN, end_silence=10 * TICK)
+
+
+def test_the_second_pass_begins_in_a_long_pause_and_is_there_when_the_sentence_ends() -> None:
+    recording, (job,) = early("cdef      ", LONG_PAUSE)
+    assert len(job.samples) == 5 * TICK and not recording.of(SpeechEnded)
+    recording.answer_all()
+    assert not [s for s in recording.of(SentenceRevised) if s.sentence.stage is Stage.SECOND_PASS]
+    recording.handle_audio(say("      "))
+    recording.answer_one()  # the detector
+    kinds = [type(event) for event in recording.events]
+    assert kinds[kinds.index(SpeechEnded) + 1] is SentenceRevised
+    assert recording.events[-1] == SentenceRevised(replace(recording.events[-1].sentence, stage=Stage.SECOND_PASS))
+    assert len(early("cdef  ", LONG_PAUSE)[1]) == 0
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_what_the_second_pass_heard_before_speech_went_on_is_thrown_away(answered: bool) -> None:
+    recording, _ = early("cdef      ", LONG_PAUSE)
+    if answered:
+        recording.answer_all()
+    recording.handle_audio(say("gh      "))
+    recording.finish()
+    assert recording.text == written("cdefgh", SECOND) + "。"
+
+
+@pytest.mark.parametrize("lost", [Lost("crashed"), Forgotten()])
+def test_an_early_second_pass_that_fails_is_asked_again_at_the_end(lost: Result) -> None:
+    failed: list[Job] = []
+
+    def fault(job: Job) -> Result | None:
+        if isinstance(job, Transcribe) and not failed:
+            failed.append(job)
+            return lost
+        return None
+
+    recording = Recording(LONG_PAUSE, fault)
+    recording.handle_audio(say("cdef      "))
+    recording.answer_all()
+    assert failed and not recording.jobs
+    recording.handle_audio(say("      "))
+    recording.finish()
+    assert recording.text == written("cdef", SECOND) + "。"
+
+
+def test_an_early_second_pass_without_speech_drops_the_sentence_once_it_ends() -> None:
+    recording, _ = early(" ##         ", LONG_PAUSE)
+    recording.answer_all()
+    assert not recording.of(SentenceDropped)
+    recording.finish()
+    assert recording.of(SentenceDropped) and not recording.completed.sentences
 
 
 @pytest.mark.parametrize("lead", [0, 1_000, 1_920, 10 * TICK])

@@ -118,6 +118,7 @@ class Detector:
     first: int = 0  # where loudness began
     last: int = 0  # where it ended
     loud: int = 0  # frames since then
+    paused: bool = False
     edges: list[Edge] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -148,11 +149,15 @@ class Detector:
             self._mark("onset", self.first - LEAD)
         if self.speaking and self.position - self.last >= end_silence:
             self._mark("endpoint", self.last + TAIL)
+        elif self.paused != (self.speaking and self.position - self.last >= TAIL):
+            self.paused = not self.paused
+            at = self.last + TAIL if self.paused else self.position
+            self.edges.append(Edge("pause" if self.paused else "resume", at, self.position))
 
     def _mark(self, kind: str, at: int) -> None:
         at = min(max(at, self.floor), self.position)
         self.edges.append(Edge("onset" if kind == "onset" else "endpoint", at, self.position))
-        self.floor, self.speaking = at, kind == "onset"
+        self.floor, self.speaking, self.paused = at, kind == "onset", False
         self.loud = self.loud if self.speaking else 0
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from xingji.core.errors import EngineError
 from xingji.core.messages import Detect, Edge
@@ -52,7 +54,16 @@ def sound(*parts: float) -> Samples:
     return np.concatenate(pieces).astype(np.int16)
 
 
-def feed(
+def feed(engine: Fsmn, samples: Samples, hops: Iterable[int] = (), **options: Any) -> list[Edge]:
+    return bounds(heard(engine, samples, hops, **options))
+
+
+def bounds(edges: Iterable[Edge]) -> list[Edge]:
+    """Only what begins and ends speech."""
+    return [edge for edge in edges if edge.kind in ("onset", "endpoint")]
+
+
+def heard(
     engine: Fsmn,
     samples: Samples,
     hops: Iterable[int] = (),
@@ -92,13 +103,13 @@ def test_finds_two_stretches_and_says_when_it_knew(loud: Fsmn) -> None:
 @pytest.mark.parametrize("sizes", [[1] * 200, [2] * 100, [7, 1, 1, 13, 2], [50]])
 def test_edges_do_not_depend_on_hops_per_job(loud: Fsmn, sizes: list[int]) -> None:
     samples = sound(0.63, 1.71, 1.2, 0.9, 0.1, 0.4, 2.003)
-    assert feed(loud, samples, sizes) == feed(loud, samples)
+    assert heard(loud, samples, sizes) == heard(loud, samples)
 
 
 def test_offset_moves_edges_and_nothing_else(loud: Fsmn) -> None:
     samples = sound(0.5, 1, 1.5)
-    moved = feed(loud, samples, offset=123_457)
-    assert moved == [Edge(e.kind, e.at + 123_457, e.decided + 123_457) for e in feed(loud, samples)]
+    moved = heard(loud, samples, offset=123_457)
+    assert moved == [Edge(e.kind, e.at + 123_457, e.decided + 123_457) for e in heard(loud, samples)]
 
 
 @pytest.mark.parametrize("extra", [0, 1, 79, 159, 160, 399, 400, 1_600, 3_199])
@@ -136,6 +147,36 @@ def test_edges_are_in_order_whatever_is_decided(loud: Fsmn, monkeypatch: pytest.
     ]
 
 
+def test_a_pause_is_known_long_before_the_endpoint_that_lies_there(loud: Fsmn) -> None:
+    _, pause, resume, last_pause, endpoint = edges = heard(loud, sound(0.4, 1, 0.5, 1, 1.2))
+    assert [e.kind for e in edges] == ["onset", "pause", "resume", "pause", "endpoint"]
+    assert 1.4 * RATE <= pause.at <= 1.7 * RATE and pause.decided - pause.at <= HOP
+    assert 1.9 * RATE <= resume.decided <= 2.3 * RATE
+    assert last_pause.at == endpoint.at and endpoint.decided - last_pause.decided >= RATE // 4
+
+
+@settings(max_examples=50, deadline=None)
+@given(parts=st.lists(st.tuples(st.floats(0.02, 1.5), st.floats(0.02, 1.5)), min_size=1, max_size=5))
+@pytest.mark.parametrize("wait", [3_200, 6_400, 12_800])
+def test_pauses_and_resumptions_alternate_and_the_endpoint_lies_at_the_pause(
+    loud: Fsmn, wait: int, parts: list[tuple[float, float]]
+) -> None:
+    pause = None
+    for edge in heard(loud, sound(*(s for pair in parts for s in pair), 2.0), end_silence=wait):
+        match edge.kind:
+            case "pause":
+                assert pause is None
+                pause = edge.at
+            case "resume":
+                assert pause is not None
+                pause = None
+            case "endpoint":
+                assert pause in (None, edge.at)
+                pause = None
+            case "onset":
+                assert pause is None
+
+
 def test_short_click_is_no_speech(loud: Fsmn) -> None:
     assert feed(loud, sound(1, 0.08, 2)) == []
 
@@ -143,8 +184,8 @@ def test_short_click_is_no_speech(loud: Fsmn) -> None:
 def test_interleaved_streams_keep_their_own_end_silence(loud: Fsmn) -> None:
     """The stock class keeps the option in the shared model: the second stream would change the first."""
     samples, waits = sound(0.4, 1, 0.5, 1, 1.2, 1, 1.1), (4_800, 12_800, 16_000)
-    alone = [feed(loud, samples, end_silence=wait) for wait in waits]
-    assert [len(edges) for edges in alone] == [6, 4, 4]
+    alone = [heard(loud, samples, end_silence=wait) for wait in waits]
+    assert [len(bounds(edges)) for edges in alone] == [6, 4, 4]
     assert alone[1] != alone[2]
     states, together = [loud.open() for _ in waits], [[] for _ in waits]
     for at in range(0, len(samples), HOP):
@@ -160,6 +201,7 @@ def test_end_silence_may_change_within_a_stream(loud: Fsmn) -> None:
     half = 12 * HOP
     edges = list(loud.detect([(state, Detect(samples[:half], 0, True, False, 12_800, HOP))])[0])
     edges += loud.detect([(state, Detect(samples[half:], half, False, True, 4_800, HOP))])[0]
+    edges = bounds(edges)
     assert [e.kind for e in edges] == ["onset", "endpoint"] * 2  # the first pause was bridged, the second not
     assert 2.85 * RATE <= edges[1].at <= 3.05 * RATE
 
@@ -291,7 +333,7 @@ def test_streams_that_come_and_go_share_hops_and_stay_themselves(vad: Fsmn, spee
         np.concatenate([quiet, speech[start:], quiet, quiet])[: length // HOP * HOP + rest]
         for start, length, rest in [(0, 99_000, 0), (20_000, 70_000, 1_000), (40_000, 80_000, 399), (0, 60_000, 3_199)]
     ]
-    alone = [feed(vad, recording) for recording in recordings]
+    alone = [heard(vad, recording) for recording in recordings]
     assert sum(map(len, alone)) >= 6
     states, together = [vad.open() for _ in recordings], [list[Edge]() for _ in recordings]
     for now in range(60):

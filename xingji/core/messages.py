@@ -169,9 +169,12 @@ class Correct:
 # Results: what engines answer.
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """A boundary that the detector heard at sample ``at`` and was sure of at sample ``decided``."""
+    """A boundary that the detector heard at sample ``at`` and was sure of at sample ``decided``.
 
-    kind: Literal["onset", "endpoint"]
+    A pause lies where the endpoint will, unless speech resumes.
+    """
+
+    kind: Literal["onset", "pause", "resume", "endpoint"]
     at: int
     decided: int
 

@@ -5,7 +5,15 @@ A session decides when each pass is asked; a segment decides what its answer mea
 
 from dataclasses import dataclass, field
 
-from .messages import Profile, SentenceDropped, SentenceReadings, SentenceSettled
+from .messages import (
+    NoSpeech,
+    Profile,
+    Result,
+    SentenceDropped,
+    SentenceReadings,
+    SentenceSettled,
+    Transcribe,
+)
 from .types import Hypothesis, RejectedEdit, Sentence, Span, Stage
 
 
@@ -16,12 +24,16 @@ class Segment:
     anchor: int  # where the streaming recogniser begins
     profile: Profile
     owed: set[Stage]  # passes that have yet to give, or fail to give, a reading
+    cleared: int  # the streaming recogniser may hear up to here; grows hop by hop, though not in a pause
+    pause: int | None = None  # where the segment will end unless speech goes on
     end: int | None = None  # None while speech goes on
-    decided: int | None = None  # where the endpoint was decided; the decoder goes on to here
+    decided: int | None = None  # with the end: how far the streaming recogniser goes
     decoded: int = 0  # samples already given to the streaming recogniser
     shown: int = 0  # samples whose streaming text the client has seen; a replay stays silent up to here
     replays: int = 0
     asked: set[Stage] = field(default_factory=set)
+    transcribing: Transcribe | None = None  # the second pass that was asked for, answered or not
+    early: Result | None = None  # its answer, given in a pause
     readings: dict[Stage, Hypothesis] = field(default_factory=dict)
     lost: dict[Stage, str] = field(default_factory=dict)
     rejected: tuple[RejectedEdit, ...] = ()
@@ -40,6 +52,23 @@ class Segment:
     @property
     def settled(self) -> bool:
         return self.end is not None and not self.owed
+
+    def resume(self) -> None:
+        """Speech goes on after a pause, so what the second pass heard before it is only a beginning."""
+        self.pause = self.early = self.transcribing = None
+        self.asked.discard(Stage.SECOND_PASS)
+
+    def heard_early(self) -> Hypothesis | NoSpeech | None:
+        """With the end known: what the second pass gave for exactly this segment. It may also be under way, or, if
+        it failed or heard anything else, it has yet to be asked."""
+        assert self.end is not None
+        heard = self.transcribing and self.start + len(self.transcribing.samples)
+        answer, self.early = self.early, None
+        if heard == self.end and isinstance(answer, Hypothesis | NoSpeech):
+            return answer
+        if heard != self.end or answer is not None:
+            self.resume()
+        return None
 
     def read(self, stage: Stage, reading: Hypothesis) -> bool:
         """A pass gave its answer. True if that makes a new revision."""

@@ -8,9 +8,10 @@ scheduled from anywhere else, so any interleaving of results is legal. Three rul
 settled text independent of packet size and timing:
 
 * the detector sees a fixed grid of hops from the recording's start (or the last commit);
-* the streaming recogniser sees a fixed grid of chunks from just before the onset to the place where
-  the endpoint was *decided*, which the detector alone determines; it never runs past the detector;
-* the second pass sees exactly ``[onset, endpoint)``.
+* the streaming recogniser sees a fixed grid of chunks from just before the onset as far as the detector
+  has *cleared* the audio hop by hop; a pause that turns out to be the end is not cleared;
+* the second pass sees exactly ``[onset, endpoint)``. It may begin in a pause, before the endpoint is
+  decided; if speech goes on, what it gave is thrown away.
 """
 
 from collections import deque
@@ -52,6 +53,7 @@ PREROLL = 2 * SAMPLE_RATE  # a detector may place an onset this far back, and a 
 STEPS = 25  # hops (or chunks) that one job may carry: long enough to catch up, short enough to be fair
 PASSES_AT_ONCE = 8  # second passes under way per recording: enough to fill the batches of two workers
 CORRECTIONS_AT_ONCE = 4
+EARLY = 0.3  # of the end silence: so long after a pause is known the second pass begins (0.5 s of silence in 0.8)
 RETRIES = 3  # times that one stream is given again from its start before it counts as lost
 
 
@@ -114,9 +116,12 @@ class Session:
                 if segment := self._live.get(job.segment):
                     self._resolve_decode(segment, job, result)
             case Transcribe():
-                if segment := self._live.get(job.segment):
+                if (segment := self._live.get(job.segment)) and job is segment.transcribing:
                     segment.asked.discard(Stage.SECOND_PASS)
-                    self._resolve_transcribe(segment, result)
+                    if segment.end is None:
+                        segment.early = result
+                    else:
+                        self._resolve_transcribe(segment, result)
             case Correct():  # pragma: no branch
                 if segment := self._live.get(job.segment):
                     segment.asked.discard(Stage.CORRECTED)
@@ -181,6 +186,8 @@ class Session:
             # to transcribe silence than to lose speech.
             self._fresh, self._deaf_since = True, None
             edges = deque([Edge("onset", self._floor, job.offset)])
+        if (opened := self._open()) and (job.first or not isinstance(result, tuple)):
+            opened.resume()  # this detector knows of no pause
         # Hop by hop, so that nothing depends on how many hops one job carries.
         for start in range(job.offset, end, self._hop):
             # Before the hop: a flush that ends here may come with its hop or after it.
@@ -192,6 +199,8 @@ class Session:
             while edges and edges[0].decided <= step:
                 self._cross(edges.popleft())
             self._close_unheard_speech(step)
+            if (opened := self._open()) and opened.pause is None:
+                opened.cleared = max(opened.cleared, step)
         for edge in edges:
             self._cross(edge)
         if job.flush:
@@ -214,8 +223,17 @@ class Session:
             self._deaf_since = None
             if opened is None:
                 self._begin(min(max(edge.at, self._floor), self._judged))
-        elif opened is not None:
-            self._close(opened, min(max(edge.at, opened.start), self._judged), self._judged)
+        elif opened is None:
+            return
+        elif edge.kind == "resume":
+            opened.resume()
+        else:
+            at = min(max(edge.at, opened.start), self._judged)
+            if edge.kind == "pause":
+                opened.pause = at
+                opened.cleared = max(opened.cleared, at)
+            else:
+                self._close(opened, at, opened.cleared if at == opened.pause else self._judged)
 
     def _begin(self, start: int) -> None:
         profile = self._profile(start)
@@ -225,7 +243,8 @@ class Session:
             Stage.CORRECTED: profile.correct,
         }
         anchor = max(self._floor, start - profile.lead)
-        segment = Segment(self._next_id, start, anchor, profile, {stage for stage, on in wanted.items() if on})
+        owed = {stage for stage, on in wanted.items() if on}
+        segment = Segment(self._next_id, start, anchor, profile, owed, cleared=self._judged)
         self._next_id += 1
         self._live[segment.id] = segment
         self._out.append(SpeechStarted(segment.id, start))
@@ -242,7 +261,10 @@ class Session:
         self._out.append(SpeechEnded(segment.id, Span(segment.start, end)))
         if end == segment.start:
             segment.silence()  # as after a cut behind the last word
-        self._settle(segment)
+        if early := segment.heard_early():
+            self._resolve_transcribe(segment, early)
+        else:
+            self._settle(segment)
 
     def _close_unheard_speech(self, step: int) -> None:
         """End speech in which the detector began anew and has heard none since."""
@@ -370,7 +392,7 @@ class Session:
         begin = segment.anchor + segment.decoded
         if segment.decided is None:
             # Strictly more must be known to follow, so that the last chunk is never empty.
-            limit = min(self._judged, segment.start + self._longest - self._hold_back)
+            limit = min(segment.cleared, segment.start + self._longest - self._hold_back)
             size = min((limit - begin - 1) // self._chunk, STEPS) * self._chunk
             if size <= 0:
                 return
@@ -391,12 +413,20 @@ class Session:
         for segment in self._live.values():
             if under_way >= PASSES_AT_ONCE:
                 return
-            if segment.end is not None and stage in segment.owed - segment.asked:
+            end = self._likely_end(segment) if segment.end is None else segment.end
+            if end is not None and stage in segment.owed and segment.transcribing is None:
                 segment.asked.add(stage)
                 under_way += 1
-                samples = self._tape.cut(segment.start, segment.end)
-                profile = segment.profile
-                self._out.append(Transcribe(segment.id, samples, profile.language, profile.itn))
+                samples, profile = self._tape.cut(segment.start, end), segment.profile
+                segment.transcribing = Transcribe(segment.id, samples, profile.language, profile.itn)
+                self._out.append(segment.transcribing)
+
+    def _likely_end(self, segment: Segment) -> int | None:
+        """Where speech has paused, once for so long that it will hardly go on."""
+        pause = segment.pause
+        if pause is None or pause == segment.start:
+            return None
+        return pause if self._judged - pause >= segment.profile.end_silence * EARLY else None
 
     def _pump_corrector(self) -> None:
         stage = Stage.CORRECTED

@@ -106,6 +106,17 @@ class Endpointer:
         self._open = False
         self._silence = 0  # frames since the window turned back, without the one in which it did
 
+    @property
+    def pause_ms(self) -> int | None:
+        """Where an open segment will end unless speech goes on; None while it does, and between segments.
+
+        Known long before the segment's end is decided: as soon as that much of the silence has been heard.
+        """
+        tail = self._rules.tail
+        if not self._open or self._silence < tail:
+            return None
+        return (self.frames - self._silence + tail) * self._rules.shift_ms
+
     def hear(
         self, scores: NDArray[np.float32], samples: Samples, end_silence_ms: int, last: bool
     ) -> list[tuple[Kind, int]]:

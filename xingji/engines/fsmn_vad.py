@@ -39,6 +39,7 @@ class VadState:
     origin: int = 0  # where the endpointer's time 0 lies in the recording
     position: int = 0  # end of what was heard
     onset: int | None = None  # start of the open segment
+    pause: int | None = None  # where it will end unless speech goes on
     floor: int = 0  # no edge may lie before this
     edges: list[Edge] = field(default_factory=list)  # of the job in hand
 
@@ -73,10 +74,11 @@ class Fsmn:
         return VadState()
 
     def detect(self, items: Sequence[tuple[VadState, Detect]]) -> list[tuple[Edge, ...]]:
-        """Edges that each job's samples decide, in time order, in samples from the recording's start.
+        """Edges that each job's samples decide, in samples from the recording's start, in the order of ``decided``.
 
-        Onsets and endpoints alternate; ``at`` ≤ ``decided``. A flush ends open speech at the end
-        of its samples and closes the state. Raises EngineError if a job does not continue its
+        Onsets and endpoints alternate; ``at`` ≤ ``decided``. Between them pauses and resumptions do; the endpoint
+        that follows a pause lies where the pause does. A flush ends open speech at the end of its samples and
+        closes the state. Raises EngineError if a job does not continue its
         state, or its samples are not whole hops although it is no flush.
         """
         waiting = [(state, job, self._hops(state, job)) for state, job in items]
@@ -106,7 +108,7 @@ class Fsmn:
         state.features, state.endpointer = self._front_end.open(), Endpointer(self.rules)
         state.past = np.zeros(self._past, np.float32)
         state.origin = state.position = state.floor = offset
-        state.onset, state.edges = None, []
+        state.onset, state.pause, state.edges = None, None, []
 
     def _advance(self, hops: Sequence[_Hop]) -> None:
         """One hop of every stream. Those that complete as many frames are scored together."""
@@ -144,6 +146,14 @@ class Fsmn:
             # Cut short by the flush: the endpointer stops at its last frame's start, up to 25 ms early.
             cut = hop.last and kind == "endpoint" and at >= end
             _mark(state, kind, state.position if cut else at)
+        pause = state.endpointer.pause_ms
+        pause = None if pause is None else state.origin + pause * _MS
+        if pause != state.pause:
+            if pause is not None:
+                state.edges.append(Edge("pause", pause, state.position))
+            elif not any(kind == "endpoint" for kind, _ in decided):
+                state.edges.append(Edge("resume", state.position, state.position))
+            state.pause = pause
 
 
 def _mark(state: VadState, kind: Kind, at: int) -> None:
