@@ -17,6 +17,7 @@ from xingji.core.errors import CODES
 from xingji.core.hotwords import LARGEST_TABLE, LONGEST_WORD
 from xingji.doors import sockets
 from xingji.settings import Settings
+from xingji.wire import PACES
 from xingji.wire.socketio_read import MAX_LIST, read_audio, read_start
 
 TEXT = record_examples.DOCUMENT.read_text("utf-8")
@@ -140,7 +141,10 @@ def test_options_are_exactly_those_that_are_read() -> None:
     assert set(rows) == set(options.seen)
     assert {named(row) for row in table(ACCEPTED["audio_data"], "参数")} == set(frame.seen)
     assert rows["sample_rate"] == str(opened.format.rate) and rows["format"] == opened.format.codec
-    assert rows["max_sentence_silence_ms"] == str(opened.wishes.end_silence // 16)
+    pace = opened.wishes.pace
+    times = {"max_sentence_silence_ms": pace.end_silence, "max_sentence_ms": pace.longest, "preroll_ms": pace.preroll}
+    assert {name: rows[name] for name in times} == {name: str(samples // 16) for name, samples in times.items()}
+    assert all(f"`{name}`" in ACCEPTED["start_recording"] for name in PACES)
     assert rows["language"] == opened.wishes.language
     for name in ("punctuation", "itn", "second_pass", "partials"):
         assert rows[name] == str(getattr(opened.wishes, name)).lower()

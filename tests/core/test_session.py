@@ -417,6 +417,20 @@ def test_edges_are_held_within_what_was_judged(edges: tuple[Edge, ...], span: Sp
 # -- long speech --------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("preroll", [0, TICK, 2 * TICK, 10 * TICK])
+def test_a_sentence_begins_so_long_before_its_onset_but_not_in_the_one_before(preroll: int) -> None:
+    recording = record(say("cd        ef      "), replace(PLAIN, preroll=preroll))
+    first, second = recording.completed.sentences
+    assert first.start == 0 and first.end == 3 * TICK
+    assert second.start == max(9 * TICK - preroll, first.end)
+    assert letters(recording.text) == "cdef"
+
+
+def test_the_detector_knows_how_long_a_sentence_may_grow() -> None:
+    recording = record(say("cd      "), replace(PLAIN, longest=80_000))
+    assert {job.longest for job in recording.asked if isinstance(job, Detect)} == {80_000}
+
+
 def test_long_speech_is_cut_at_a_quiet_place() -> None:
     """``a`` is the quietest letter, and there is one between 2.25 and 3 s."""
     recording = record(say("p" * 26 + "a" + "p" * 20), PLAIN, frames=range(0, 10**5, HOP))

@@ -208,6 +208,8 @@ LIVE: dict[str, tuple[Case, dict[str, Any]]] = {
     "remove an unknown word": (("delete", HOTWORDS + "/{text}", 404), {"id": "a/b"}),
     "reload": (("post", HOTWORDS + "/reload", 200), {}),
     "an upload with no such table": (("post", TRANSCRIBE, 400), upload(hotword_table="unknown")),
+    "an upload with no such preset": (("post", TRANSCRIBE, 400), upload(preset="fast")),
+    "an upload with a preset": (("post", TRANSCRIBE, 200), upload(preset="service")),
     "an upload with a table": (("post", TRANSCRIBE, 200), upload(hotword_table="names")),
     "tables": (("get", TABLES, 200), {}),
     "a new table": (("post", TABLES, 201), {"json": ["甲乙", {"text": "DAC", "weight": 9}]}),

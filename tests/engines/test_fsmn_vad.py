@@ -218,6 +218,14 @@ def test_a_long_segment_ends_at_shorter_pauses(loud: Fsmn) -> None:
     assert 25.52 * RATE <= edges[1].at <= 25.75 * RATE
 
 
+def test_a_segment_is_long_by_what_it_may_grow_to(loud: Fsmn) -> None:
+    """Pauses of 0.5 s end a segment from half of the longest on."""
+    samples = sound(0.4, 6, 0.5, 2, 1.5)
+    jobs = [Detect(samples, 0, True, True, WAIT, HOP, longest) for longest in (10 * RATE, 20 * RATE)]
+    short, long = (bounds(loud.detect([(loud.open(), job)])[0]) for job in jobs)
+    assert (len(short), len(long)) == (4, 2)
+
+
 def test_speech_without_a_pause_is_never_cut_here(loud: Fsmn) -> None:
     """The stock class cuts at 60 s; where to cut is the session's matter."""
     edges = feed(loud, sound(0.4, 65, 1.2))

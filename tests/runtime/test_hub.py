@@ -20,7 +20,7 @@ from xingji.runtime.headroom import FEW, LATE_S, Headroom
 from xingji.runtime.hotword_tables import HotwordTables
 from xingji.runtime.hub import Hub, Kept, Limits
 from xingji.runtime.metrics import Metrics
-from xingji.wire import Wishes
+from xingji.wire import Pace, Wishes
 
 KEPT = Kept(Completed((), (), (), 0), None)
 
@@ -154,12 +154,12 @@ def test_only_the_passes_that_were_wished_for_are_asked(
 
 def test_wishes_reach_the_engines(make_hub: MakeHub, engines: Engines) -> None:
     engines.held = {Detect, Decode, Transcribe}
-    wishes = {"language": "yue", "itn": False, "punctuation": False, "end_silence": 4321}
+    wishes = {"language": "yue", "itn": False, "punctuation": False, "pace": Pace(4321, 80_000)}
     driver, _ = opened(make_hub(), **wishes)
     say(driver)
     driver.stop("client")
     jobs = [engines.answer() for _ in range(4)]
-    assert [job.end_silence for job in jobs if isinstance(job, Detect)][:1] == [4321]
+    assert [(job.end_silence, job.longest) for job in jobs if isinstance(job, Detect)][:1] == [(4321, 80_000)]
     assert [job.punctuation for job in jobs if isinstance(job, Decode)][:1] == [False]
     assert [(job.language, job.itn) for job in jobs if isinstance(job, Transcribe)] == [("yue", False)]
 

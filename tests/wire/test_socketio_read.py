@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from xingji.core.errors import CODES, XingjiError
 from xingji.core.types import AudioFormat, Hotword
-from xingji.wire import Frame, Open, Wishes
+from xingji.wire import Frame, Open, Pace, Wishes
 from xingji.wire.socketio import SocketIoWire, write_error
 from xingji.wire.socketio_read import MAX_LIST, read_audio, read_hotwords, read_start
 
@@ -21,7 +21,7 @@ JSON: Any = st.recursive(
 )
 OPTIONS = (
     "sample_rate", "format", "language", "hotwords", "hotword_table", "punctuation", "itn", "second_pass", "llm",
-    "max_sentence_silence_ms", "partials", "client_recording_id",
+    "preset", "max_sentence_silence_ms", "max_sentence_ms", "preroll_ms", "partials", "client_recording_id",
 )  # fmt: skip
 
 
@@ -37,7 +37,7 @@ def test_start_without_options(payload: object) -> None:
     assert read_start(payload) == Open(
         Wishes(
             language="auto", hotwords=(), stream=True, punctuation=True, itn=True, second_pass=True,
-            llm=None, partials=True, end_silence=12_800, client_recording_id=None,
+            llm=None, partials=True, pace=Pace(12_800, 480_000, 0), client_recording_id=None,
         ),
         AudioFormat("s16le", 16_000),
     )  # fmt: skip
@@ -49,8 +49,11 @@ def test_start_without_options(payload: object) -> None:
         *[({"language": name}, {"language": name}) for name in ("auto", "zh", "en", "yue", "ja", "ko")],
         *[({name: False}, {name: False}) for name in ("punctuation", "itn", "second_pass", "llm", "partials")],
         *[({name: True}, {name: True}) for name in ("punctuation", "itn", "second_pass", "llm", "partials")],
-        ({"max_sentence_silence_ms": 200}, {"end_silence": 3_200}),
-        ({"max_sentence_silence_ms": 6000}, {"end_silence": 96_000}),
+        ({"max_sentence_silence_ms": 200}, {"pace": Pace(3_200)}),
+        ({"max_sentence_silence_ms": 6000}, {"pace": Pace(96_000)}),
+        ({"max_sentence_ms": 5000, "preroll_ms": 1000}, {"pace": Pace(longest=80_000, preroll=16_000)}),
+        ({"preset": "service"}, {"pace": Pace(8_000, 240_000)}),
+        ({"preset": "dictation", "max_sentence_silence_ms": 2000}, {"pace": Pace(32_000, 480_000)}),
         ({"client_recording_id": ""}, {"client_recording_id": ""}),
         ({"client_recording_id": "会" * 64}, {"client_recording_id": "会" * 64}),
         ({"hotwords": []}, {}),
@@ -83,7 +86,10 @@ BAD_OPTIONS: list[tuple[str, list[Any]]] = [
     ("sample_rate", [7_999, 48_001, 0, -16_000, 16_000.0, "16000", True, [], {}, b"", float("nan"), 10**30]),
     ("format", ["S16LE", "webm", "", 16, True, ["s16le"], {}, b"s16le"]),
     ("language", ["zh-CN", "", "ZH", 1, False, ["zh"], {}]),
+    ("preset", ["", "Meeting", "fast", 1, True, []]),
     ("max_sentence_silence_ms", [199, 6_001, -1, 800.0, "800", True, []]),
+    ("max_sentence_ms", [4_999, 30_001, 30_000.0, "30000", True, []]),
+    ("preroll_ms", [-1, 1_001, 100.0, "100", True, []]),
     ("hotword_table", ["", "x" * 81, "a/b", "../a", "表", "a\n", 1, True, ["a"], {}, b"a"]),
     ("client_recording_id", ["x" * 65, 7, True, [], {}, b"id"]),
     *[(name, [0, 1, "true", "", [], {}, 1.0]) for name in ("punctuation", "itn", "second_pass", "llm", "partials")],
@@ -99,11 +105,15 @@ def test_start_names_the_option_that_is_wrong(field: str, value: object) -> None
     assert (caught.value.code, caught.value.field) == ("bad_config", field)
 
 
-@pytest.mark.parametrize(("options", "silence"), [({}, 16_000), ({"max_sentence_silence_ms": 300}, 4_800)], ids=brief)
+@pytest.mark.parametrize(
+    ("options", "silence"),
+    [({}, 16_000), ({"max_sentence_silence_ms": 300}, 4_800), ({"preset": "meeting"}, 12_800)],
+    ids=brief,
+)
 def test_the_server_says_what_silence_ends_a_sentence_unless_the_client_does(
     options: dict[str, Any], silence: int
 ) -> None:
-    assert read_start(options, silence_ms=1000).wishes.end_silence == silence
+    assert read_start(options, silence_ms=1000).wishes.pace.end_silence == silence
 
 
 @pytest.mark.parametrize("payload", ["start", b"\0", 1, 1.5, True, [], [{}]], ids=brief)

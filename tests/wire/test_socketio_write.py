@@ -18,7 +18,7 @@ from xingji.core.messages import (
     SpeechStarted,
 )
 from xingji.core.types import AudioFormat, Edit, Hotword, HotwordHit, RejectedEdit, Sentence, Span, Stage
-from xingji.wire import Open, Wishes
+from xingji.wire import Open, Pace, Wishes
 from xingji.wire.socketio import Message, Recording, SocketIoWire, final_result
 
 ID = "rec_7f"
@@ -172,7 +172,8 @@ def test_one_sentence_from_onset_to_final_result() -> None:
 def test_started_tells_the_effective_options() -> None:
     wishes = Wishes(
         language="yue", hotwords=(Hotword("a"), Hotword("b")), hotword_table="names", punctuation=False, itn=False,
-        second_pass=False, llm=True, partials=False, end_silence=6000 * MS, client_recording_id="会议-1",
+        second_pass=False, llm=True, partials=False, pace=Pace(6000 * MS, 5000 * MS, 100 * MS),
+        client_recording_id="会议-1",
     )  # fmt: skip
     started = Recording(ID, Open(wishes, AudioFormat("mulaw", 8_000)), None, lambda: None).started()
     assert started == (
@@ -191,6 +192,8 @@ def test_started_tells_the_effective_options() -> None:
                 "llm": False,  # wished for, but this server has none
                 "partials": False,
                 "max_sentence_silence_ms": 6000,
+                "max_sentence_ms": 5000,
+                "preroll_ms": 100,
                 "hotwords": 2,
                 "hotword_table": "names",
             },

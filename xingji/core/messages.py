@@ -39,6 +39,7 @@ class Profile:
     # onset is 0.2 to 0.3 s before the voice; much more, and a slow first word falls into the third.
     lead: int = SAMPLE_RATE * 12 // 100
     longest: int = SAMPLE_RATE * 30  # a segment that grows longer is cut at a quiet place
+    preroll: int = 0  # segments begin so long before the detector's onset
     context: int = 3  # earlier sentences shown to the corrector
 
 
@@ -133,6 +134,7 @@ class Detect:
     flush: bool  # end any speech at the end of these samples
     end_silence: int
     hop: int
+    longest: int = SAMPLE_RATE * 30  # speech near it ends at shorter silences
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -222,7 +222,8 @@ class Session:
         if edge.kind == "onset":
             self._deaf_since = None
             if opened is None:
-                self._begin(min(max(edge.at, self._floor), self._judged))
+                at = min(max(edge.at, self._floor), self._judged)
+                self._begin(max(at - self._profile(at).preroll, self._floor))
         elif opened is None:
             return
         elif edge.kind == "resume":
@@ -380,7 +381,7 @@ class Session:
                     return
             samples = self._tape.cut(self._heard, self._heard + waiting)
             silence = self._profile(self._heard).end_silence
-            self._detecting = Detect(samples, self._heard, self._fresh, flush, silence, self._hop)
+            self._detecting = Detect(samples, self._heard, self._fresh, flush, silence, self._hop, self._longest)
             self._heard += waiting
             self._fresh = False
             self._out.append(self._detecting)

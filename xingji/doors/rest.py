@@ -14,7 +14,7 @@ from ..core.errors import XingjiError
 from ..core.messages import Completed
 from ..core.transcript import pieces
 from ..runtime.upload import transcribe as run
-from ..wire import Wishes, milliseconds, samples
+from ..wire import PACES, Pace, Wishes, milliseconds, samples
 from ..wire.socketio import final_result
 from ..wire.socketio_read import LANGUAGES, read_hotwords
 from . import services
@@ -39,7 +39,7 @@ def transcribe() -> tuple[Response, int]:
         hotword_table=_hotword_table(),
         stream=compare,
         llm=_flag("llm", False),
-        end_silence=samples(here.settings.sentence_silence_ms),
+        pace=_pace(),
     )
     limits = Limits(
         max_seconds=here.settings.max_upload_s,
@@ -147,6 +147,15 @@ def _language() -> str:
     if language not in LANGUAGES:
         raise XingjiError("bad_parameter", field="language")
     return language
+
+
+def _pace() -> Pace:
+    name = request.form.get("preset")
+    if not name:
+        return Pace(samples(services().settings.sentence_silence_ms))
+    if name not in PACES:
+        raise XingjiError("bad_parameter", field="preset")
+    return PACES[name]
 
 
 def _hotwords() -> Any:

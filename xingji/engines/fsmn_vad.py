@@ -23,7 +23,7 @@ from xingji.engines.features import SHIFT, Features, front_end
 from xingji.engines.loading import load, steps
 
 _MS = SAMPLE_RATE // 1000
-_HALVE_FROM, _QUARTER_FROM = 15 * SAMPLE_RATE, 25 * SAMPLE_RATE
+_HALVE_FROM, _QUARTER_FROM = 1 / 2, 5 / 6  # of the longest segment
 _SHORTEST_SILENCE = SAMPLE_RATE // 5
 
 Array = NDArray[np.float32]
@@ -49,7 +49,7 @@ class _Hop:
     """What one stream hears next."""
 
     state: VadState
-    end_silence: int
+    job: Detect
     samples: Samples
     last: bool
 
@@ -82,7 +82,7 @@ class Fsmn:
         state, or its samples are not whole hops although it is no flush.
         """
         waiting = [(state, job, self._hops(state, job)) for state, job in items]
-        while ready := [_Hop(state, job.end_silence, *hops.pop(0)) for state, job, hops in waiting if hops]:
+        while ready := [_Hop(state, job, *hops.pop(0)) for state, job, hops in waiting if hops]:
             self._advance(ready)
         answers = []
         for state, job in items:
@@ -138,7 +138,7 @@ class Fsmn:
         assert state.endpointer is not None
         length = 0 if state.onset is None else state.position - state.onset
         state.position += len(hop.samples)
-        silence_ms = _patience(hop.end_silence, length) // _MS
+        silence_ms = _patience(hop.job, length) // _MS
         decided = state.endpointer.hear(scores, hop.samples, silence_ms, hop.last)
         end = state.origin + state.endpointer.frames * SHIFT
         for kind, ms in decided:
@@ -163,10 +163,10 @@ def _mark(state: VadState, kind: Kind, at: int) -> None:
     state.onset = at if kind == "onset" else None
 
 
-def _patience(end_silence: int, length: int) -> int:
+def _patience(job: Detect, length: int) -> int:
     """Silence (samples) that ends a segment of ``length`` samples: shorter in a long one, so that
     speech is cut at a pause and rarely by force."""
-    if length < _HALVE_FROM:
-        return end_silence
-    shorter = end_silence // (2 if length < _QUARTER_FROM else 4)
-    return max(shorter, min(end_silence, _SHORTEST_SILENCE))
+    if length < job.longest * _HALVE_FROM:
+        return job.end_silence
+    shorter = job.end_silence // (2 if length < job.longest * _QUARTER_FROM else 4)
+    return max(shorter, min(job.end_silence, _SHORTEST_SILENCE))

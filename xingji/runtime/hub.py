@@ -162,7 +162,9 @@ class Hub:
             itn=wishes.itn,
             language=wishes.language,
             hotwords=self._index(wishes.hotwords, named),
-            end_silence=wishes.end_silence,
+            end_silence=wishes.pace.end_silence,
+            longest=wishes.pace.longest,
+            preroll=wishes.pace.preroll,
             chunk=self._chunk,
         )
 

@@ -9,6 +9,22 @@ ID = re.compile(r"[A-Za-z0-9_-]{1,80}")  # of hotword tables and backup audio
 
 
 @dataclass(frozen=True, slots=True)
+class Pace:
+    """Where speech is parted into sentences; all in samples."""
+
+    end_silence: int = SAMPLE_RATE * 8 // 10  # ends a sentence
+    longest: int = SAMPLE_RATE * 30  # a longer sentence is cut at a quiet place
+    preroll: int = 0  # a sentence begins so long before the detector heard it
+
+
+PACES = {
+    "meeting": Pace(),
+    "dictation": Pace(end_silence=SAMPLE_RATE * 3 // 2),  # one person, who thinks between words
+    "service": Pace(end_silence=SAMPLE_RATE // 2, longest=SAMPLE_RATE * 15),  # questions that want an answer soon
+}
+
+
+@dataclass(frozen=True, slots=True)
 class Wishes:
     """What a client asks for one recording; None leaves the choice to the server."""
 
@@ -21,7 +37,7 @@ class Wishes:
     second_pass: bool = True
     llm: bool | None = None
     partials: bool = True
-    end_silence: int = SAMPLE_RATE * 8 // 10  # samples
+    pace: Pace = PACES["meeting"]
     client_recording_id: str | None = None
 
 

@@ -7,11 +7,13 @@ from typing import Any
 from ..core.errors import XingjiError
 from ..core.hotwords import parse
 from ..core.types import AudioFormat, Hotword
-from . import ID, Frame, Open, Wishes, samples
+from . import ID, PACES, Frame, Open, Pace, Wishes, milliseconds, samples
 
 LANGUAGES = ("auto", "zh", "en", "yue", "ja", "ko")
 CODECS = ("s16le", "f32le", "mulaw", "alaw")
 SENTENCE_SILENCE_MS = (200, 6000)  # the shortest and the longest that ends a sentence
+SENTENCE_MS = (5_000, 30_000)  # after which a sentence is cut, whatever is said
+PREROLL_MS = (0, 1_000)
 MAX_LIST = 1 << 20  # numbers in a frame that came as a JSON list
 
 
@@ -25,7 +27,6 @@ def read_start(payload: object, silence_ms: int = 800) -> Open:
     if not isinstance(payload, dict):
         raise XingjiError("bad_config", field="options")
     option = _Options(payload)
-    silence = option.whole("max_sentence_silence_ms", silence_ms, *SENTENCE_SILENCE_MS)
     wishes = Wishes(
         language=option.choice("language", "auto", LANGUAGES),
         hotwords=read_hotwords(payload["hotwords"]) if payload.get("hotwords") is not None else (),
@@ -35,11 +36,22 @@ def read_start(payload: object, silence_ms: int = 800) -> Open:
         second_pass=option.flag("second_pass", True),
         llm=option.flag("llm", None),
         partials=option.flag("partials", True),
-        end_silence=samples(silence),
+        pace=_read_pace(option, silence_ms),
         client_recording_id=option.text("client_recording_id", 64),
     )
     codec = option.choice("format", "s16le", CODECS)
     return Open(wishes, AudioFormat(codec, option.whole("sample_rate", 16_000, 8_000, 48_000)))
+
+
+def _read_pace(option: "_Options", silence_ms: int) -> Pace:
+    """A preset, and on top of it what is given one by one."""
+    name = option.choice("preset", "", tuple(PACES))
+    pace = PACES.get(name, Pace(samples(silence_ms)))
+    return Pace(
+        samples(option.whole("max_sentence_silence_ms", milliseconds(pace.end_silence), *SENTENCE_SILENCE_MS)),
+        samples(option.whole("max_sentence_ms", milliseconds(pace.longest), *SENTENCE_MS)),
+        samples(option.whole("preroll_ms", milliseconds(pace.preroll), *PREROLL_MS)),
+    )
 
 
 def read_hotwords(value: object) -> tuple[Hotword, ...]:
