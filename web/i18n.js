@@ -44,6 +44,7 @@ export const WORDS = {
   layer_paraformer: ['Paraformer 流式', 'Paraformer, streaming'],
   layer_sensevoice: ['SenseVoice 复检', 'SenseVoice, second pass'],
   layer_llm: ['LLM 纠错', 'LLM correction'],
+  readings: ['各层读法', 'Readings'],
   layer_empty: ['（没有文字）', '(no text)'],
   characters: ['{n} 字', '{n} characters'],
   llm_used: ['由 {model} 纠错', 'Corrected by {model}'],

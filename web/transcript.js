@@ -87,6 +87,7 @@ function fromWire(wire, floor) {
     startMs: wire.start_ms,
     endMs: wire.end_ms ?? null,
     language: wire.language ?? null,
+    readings: Object.entries(wire.readings ?? {}), // with the final result: [who read it, what]
   };
 }
 

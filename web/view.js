@@ -1,5 +1,6 @@
 /** The transcript state on the page. Draws what differs and nothing else. */
 
+import { differences } from './differences.js';
 import { byId, h, keyed, setText } from './dom.js';
 import { t } from './i18n.js';
 import { clock, range } from './time.js';
@@ -87,16 +88,36 @@ export class View {
 }
 
 function makeSentence() {
-  return h('li', { class: 'sentence' }, h('span', { class: 'times' }), h('span', { class: 'badge' }), h('p', { class: 'sentence-text' }));
+  return h('li', { class: 'sentence' }, h('span', { class: 'times' }), h('span', { class: 'badge' }), h('p', { class: 'sentence-text' }), makeLayers());
+}
+
+function makeLayers() {
+  return h('details', { class: 'layers' }, h('summary', {}), h('dl', {}));
 }
 
 function fillSentence(row, sentence) {
-  const [times, badge, text] = row.children;
+  const [times, badge, text, layers] = row.children;
   row.dataset.stage = sentence.stage;
   setText(times, range(sentence.startMs, sentence.endMs));
   setText(badge, t(`stage_${sentence.stage}`));
   setText(text, sentence.text);
   text.lang = LANGUAGE_TAGS[sentence.language] ?? '';
+  fillLayers(layers, sentence);
+}
+
+/** Each reading of the sentence, with what the text that stands does not have. */
+function fillLayers(layers, { readings, text }) {
+  const [summary, list] = layers.children;
+  layers.hidden = readings.every(([, reading]) => reading === text);
+  setText(summary, t('readings'));
+  keyed(list, readings, ([name]) => name, () => h('div', {}, h('dt', {}), h('dd', {})), (row, [name, reading]) => {
+    setText(row.firstChild, t(`layer_${name}`));
+    const parts = differences(text, reading).map((part, index) => ({ ...part, index }));
+    keyed(row.lastChild, parts, (part) => part.index, () => h('span', {}), (span, part) => {
+      span.className = part.differs ? 'differs' : '';
+      setText(span, part.text);
+    });
+  });
 }
 
 function noteOn({ llm, error }) {

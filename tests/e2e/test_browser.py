@@ -94,7 +94,11 @@ def test_recording_shows_text_at_once_and_the_final_text_after(page: playwright.
     if said.exact:
         assert said.written in final
     assert by(page, "final-paraformer").text_content()
-    assert by(page, "sentences").text_content()
+    rows = by(page, "sentences").locator(".sentence").all()
+    assert rows
+    for row in rows:
+        readings = row.locator(".layers dd").all_text_contents()
+        assert len(readings) == 2 and readings[1] == row.locator(".sentence-text").text_content()
 
 
 def test_an_upload_shows_its_text(page: playwright.Page, said: Utterance, tmp_path: Path) -> None:

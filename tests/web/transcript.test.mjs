@@ -38,6 +38,13 @@ test('a recording from the button to the final result', () => {
   assert.equal(isBusy(state), false);
 });
 
+test('the final result tells who read what', () => {
+  const readings = { paraformer: '今天天汽不错', sensevoice: '今天天气不错。' };
+  const state = play([['final_result', { ...FINAL, sentences: [{ ...FINAL.sentences[0], readings }] }]], started());
+  assert.deepEqual(state.sentences[0].readings, Object.entries(readings));
+  assert.deepEqual(play([['final_result', FINAL]], started()).sentences[0].readings, []);
+});
+
 test('reduce leaves its argument alone', () => {
   const before = play([heard('今天', sentence(1, 1, 'partial', '今天'))], started());
   const copy = structuredClone(before);
