@@ -18,6 +18,7 @@ from flask_socketio import SocketIO
 
 from . import logs
 from .doors import Services, answers, backup, hotword_tables, hotwords, ops, rest, sockets, spec
+from .engines.lexicon import Jieba
 from .engines.pinyin import Pypinyin
 from .runtime.backup import Backups
 from .runtime.correcting import Corrections
@@ -117,6 +118,7 @@ def _services(settings: Settings, socketio: SocketIO, loaded: tuple[ModelSet, Po
         backups,
         metrics,
         Headroom(settings.live_load),
+        Jieba(),
     )
     table = HotwordFile(settings.hotwords, hub.use_hotwords)
     threading.Thread(target=table.watch, name="hotwords", daemon=True).start()

@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from tests.core.world import Pronouncer, World
+from xingji.core.lexicon import Lexicon
 from xingji.core.messages import (
     Audio,
     Command,
@@ -58,8 +59,14 @@ def lossy(seed: int, *kinds: type[Any], share: float = 0.5) -> Faults:
 class Recording:
     """One session, its engines, and everything that was said to the client."""
 
-    def __init__(self, profile: Profile = PROFILE, faults: Faults = lambda job: None, seed: int = 0) -> None:
-        self.session = Session(profile, Pronouncer())
+    def __init__(
+        self,
+        profile: Profile = PROFILE,
+        faults: Faults = lambda job: None,
+        seed: int = 0,
+        lexicon: Lexicon | None = None,
+    ) -> None:
+        self.session = Session(profile, Pronouncer(), lexicon)
         self.world = World()
         self.jobs: list[Job] = []  # not answered yet
         self.asked: list[Job] = []  # all there ever were
@@ -226,8 +233,9 @@ def record(
     commands: Sequence[tuple[int, Command]] = (),
     faults: Faults = lambda job: None,
     seed: int = 0,
+    lexicon: Lexicon | None = None,
 ) -> Recording:
-    recording = Recording(profile, faults, seed)
+    recording = Recording(profile, faults, seed, lexicon)
     recording.feed(audio, frames, commands)
     recording.finish()
     return recording

@@ -9,11 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xingji.core.agreement import Reason, Verdict, applied, disagreements, review
-from xingji.core.types import Edit, Stage
+from xingji.core.agreement import Ground, Reason, Verdict, applied, review
+from xingji.core.alignment import disagreements
+from xingji.core.types import AcceptedEdit, Edit, Stage
+from xingji.engines.lexicon import Jieba
 from xingji.engines.pinyin import Pypinyin
 
 PINYIN = Pypinyin()
+WORDS = Jieba()
 
 
 def judged(base: str, edits: list[Edit], streamed: str | None = None, hotwords: tuple[str, ...] = ()) -> Verdict:
@@ -80,9 +83,18 @@ def test_borne_out(base: str, streamed: str | None, old: str, new: str) -> None:
         ("negation", "我不要这个东西", "我要这个东西", Edit(1, 2, "")),
         ("negation", "我要这个东西", "我不要这个东西", Edit(1, 1, "不")),
         ("negation", "他没来上班", "他每来上班", Edit(1, 2, "每")),
-        ("negation", "你来吗", None, Edit(2, 3, "嘛")),
+        ("question", "你来吗", None, Edit(2, 3, "嘛")),
         ("polarity", "我想买这个", "我想卖这个", Edit(2, 3, "卖")),
         ("polarity", "我想卖这个", None, Edit(2, 3, "买")),
+        ("polarity", "他买我卖的货", "他卖我买的货", Edit(1, 4, "卖我买")),  # both are still there
+        ("negation", "我不去你去看", "我去你不去看", Edit(1, 4, "去你不")),  # still there, elsewhere
+        ("question", "他去那里了", None, Edit(2, 3, "哪")),
+        ("question", "他来了。", None, Edit(3, 4, "？")),
+        ("question", "谁来了？", None, Edit(3, 4, "。")),
+        ("digits", "三点开会", None, Edit(1, 2, "典")),
+        ("digits", "第三章讲完了", None, Edit(0, 1, "地")),
+        ("digits", "写了①次", None, Edit(2, 3, "")),
+        ("punctuation", "今天天气很好", None, Edit(0, 6, "今，天，天，气")),
         ("length", "我们走吧", "走吧", Edit(0, 2, "")),
         ("length", "走吧", "走了吧", Edit(1, 1, "了")),
         ("length", "。", None, Edit(0, 1, "")),
@@ -110,11 +122,14 @@ def test_not_borne_out(reason: Reason, base: str, streamed: str | None, edit: Ed
 @pytest.mark.parametrize(
     ("base", "edits", "text"),
     [
-        ("今天天气很好", [Edit(2, 2, "，"), Edit(6, 6, "。")], "今天，天气很好。"),
+        ("今天的天气很好", [Edit(2, 2, "，"), Edit(7, 7, "。")], "今天，的天气很好。"),
         ("今天，天气。", [Edit(2, 3, ""), Edit(5, 6, "！")], "今天天气！"),
         ("，今天", [Edit(0, 1, "")], "今天"),
         ("。。今天", [Edit(0, 1, "！")], "！。今天"),
-        ("好。", [Edit(0, 2, "号？")], "号？"),
+        ("好。", [Edit(0, 2, "号！")], "号！"),
+        ("你来吗。", [Edit(3, 4, "？")], "你来吗？"),
+        ("你来不来。", [Edit(4, 5, "？")], "你来不来？"),
+        ("他来了？", [Edit(3, 4, "。")], "他来了。"),
         ("，", [], "，"),
     ],
 )
@@ -125,7 +140,10 @@ def test_marks_may_come_go_and_change(base: str, edits: list[Edit], text: str) -
 
 def test_accepted_edits_are_trimmed_and_in_order() -> None:
     verdict = judged("今天天汽，很号。", [Edit(5, 8, "很好。"), Edit(2, 4, "天气")])
-    assert verdict.accepted == (Edit(3, 4, "气"), Edit(6, 7, "好"))
+    assert verdict.accepted == (
+        AcceptedEdit(Edit(3, 4, "气"), "汽", "homophone"),
+        AcceptedEdit(Edit(6, 7, "好"), "号", "homophone"),
+    )
     assert verdict.text == "今天天气，很好。"
 
 
@@ -185,6 +203,42 @@ def test_applied_carries_out_edits_in_order() -> None:
     assert applied("abcd", [Edit(0, 0, "x"), Edit(1, 2, ""), Edit(2, 3, "yz")]) == "xayzd"
 
 
+# Of the homophones that a text could have, only likelier ones.
+
+
+@pytest.mark.parametrize(
+    ("base", "streamed", "edit", "outcome"),
+    [
+        ("今天天汽很好", None, Edit(3, 4, "气"), "homophone"),  # no word becomes one
+        ("语音时别的结果", None, Edit(2, 4, "识别"), "homophone"),
+        ("今天天气很好", None, Edit(3, 4, "汽"), "unlikely"),  # a word becomes none
+        ("语音识别的结果", None, Edit(2, 4, "十别"), "digits"),
+        ("语音识别的结果", None, Edit(2, 4, "拾别"), "unlikely"),
+        ("我们的公司", None, Edit(3, 5, "攻丝"), "unlikely"),  # a common word becomes a rare one
+        ("他跑的很快", None, Edit(2, 3, "得"), "homophone"),  # grammar is no matter of words
+        # A reading is evidence, but not for anything; what no reading has needs the words' support.
+        ("这个山里很美", "这个三里很美", Edit(2, 3, "删"), "unlikely"),
+        ("今天天汽很好", "今天天器很好", Edit(3, 4, "器"), "reading"),
+        ("今天天气很好", "今天天器很好", Edit(3, 4, "器"), "unlikely"),
+        ("我们因该出发", "我们音该出发", Edit(2, 3, "应"), "near"),
+    ],
+)
+def test_words_decide_among_homophones(base: str, streamed: str | None, edit: Edit, outcome: str) -> None:
+    readings = {Stage.SECOND_PASS: base} | ({Stage.STREAMED: streamed} if streamed else {})
+    verdict = review(base, readings, [edit], (), PINYIN, WORDS)
+    assert [item.reason for item in (*verdict.accepted, *verdict.rejected)] == [outcome]
+    assert bool(verdict.accepted) == (outcome in get_args(Ground))
+
+
+def test_where_a_recogniser_is_unsure_near_is_enough() -> None:
+    base, edit = "我们因该出发", Edit(2, 3, "应")
+    assert review(base, {}, [edit], (), PINYIN, WORDS).rejected[0].reason == "not_homophone"
+    sure, unsure = (review(base, {}, [edit], (), PINYIN, WORDS, [at]) for at in ((3, 4), (2, 3)))
+    assert (sure.text, unsure.text) == (base, "我们应该出发")
+    far = review(base, {}, [Edit(2, 3, "不该")], (), PINYIN, WORDS, [(2, 3)])
+    assert far.text == base
+
+
 # Whatever the model answers.
 
 ALPHABET = "天气汽器今张章不没吗买卖一二三百3.5%aAPI ，。？！、；\n😀の"
@@ -211,7 +265,8 @@ def test_no_answer_breaks_a_promise(base: str, streamed: str, edits: list[Edit],
     text = verdict.text
     assert len(verdict.accepted) + len(verdict.rejected) == len(edits)
     assert {refused.reason for refused in verdict.rejected} <= REASONS
-    assert applied(base, verdict.accepted) == text
+    assert applied(base, [item.edit for item in verdict.accepted]) == text
+    assert {item.reason for item in verdict.accepted} <= set(get_args(Ground))
     assert bool(text) == bool(base)
     assert 0.8 * said(base) <= said(text) <= 1.25 * said(base)
     for kept in (r"[0-9]+", "[一二三四五六七八九十百千万]+"):

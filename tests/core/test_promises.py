@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core.recording import PLAIN, PROFILE, Recording, lossy, outcome, record
-from tests.core.world import LETTERS, TICK, Table, letters, say, written
+from tests.core.world import LETTERS, TICK, Table, Words, letters, say, written
 from xingji.core.messages import (
     Command,
     Commit,
@@ -150,6 +150,16 @@ def test_packets_and_timing_change_nothing(
     first = record(audio, PROFILE, a, told, losing_second_pass, seed)
     second = record(audio, PROFILE, b, told, losing_second_pass, other)
     assert outcome(first) == outcome(second)
+
+
+@given(texts, leads, cuts, cuts, seeds, seeds)
+def test_nor_do_they_where_readings_vote(
+    text: str, lead: int, a: list[int], b: list[int], seed: int, other: int
+) -> None:
+    audio = say(text, lead)
+    first = record(audio, PROFILE, a, (), losing_second_pass, seed, Words())
+    assert outcome(first) == outcome(record(audio, PROFILE, b, (), losing_second_pass, other, Words()))
+    assert letters(first.text) == said(text)
 
 
 @pytest.mark.parametrize("frame", [1, 7, 160, 3_200, 9_601, 10 * SAMPLE_RATE])

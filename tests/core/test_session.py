@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.core.recording import PLAIN, PROFILE, Faults, Recording, lossy, outcome, record
-from tests.core.world import LETTERS, SECOND, TICK, Detector, Table, letters, say, written
+from tests.core.world import LETTERS, SECOND, TICK, Detector, Table, Words, letters, say, written
 from xingji.core.messages import (
     Audio,
     Commit,
@@ -33,7 +33,7 @@ from xingji.core.messages import (
     Transcribe,
 )
 from xingji.core.session import PREROLL, RETRIES, STEPS, ProtocolError
-from xingji.core.types import SAMPLE_RATE, Edit, Hypothesis, RejectedEdit, Span, Stage
+from xingji.core.types import SAMPLE_RATE, AcceptedEdit, Edit, Hypothesis, RejectedEdit, Span, Stage
 
 STREAM_ONLY = replace(PLAIN, second_pass=False)
 HOP = PROFILE.hop
@@ -614,3 +614,44 @@ def test_the_fake_detector_can_hear_a_click() -> None:
     assert recording.of(SpeechStarted)
     click = say("a  ")[1_200:]
     assert not Detector(0).hear(Detect(click[: 2 * (len(click) // 2)], 0, True, False, 6_400, HOP))
+
+
+# -- the vote of two readings -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["streamed first", "second pass first"])
+def test_two_readings_vote_whichever_comes_first(late: bool) -> None:
+    recording = Recording(PLAIN, lexicon=Words())
+    recording.handle(Audio(say("a    ")))
+    recording.handle(Stop())
+    recording.answer_all(but=Decode if late else Transcribe)
+    recording.answer_all()
+    voted, heard = written("a", 0) + "。", written("a", 2) + "。"
+    assert recording.text == voted
+    assert (Stage.SECOND_PASS, voted) == stages(recording)[-1]
+    assert ((Stage.SECOND_PASS, heard) in stages(recording)) is late
+    (readings,) = recording.completed.readings
+    assert readings.readings[Stage.SECOND_PASS] == voted
+    assert readings.edits == (AcceptedEdit(Edit(0, 1, voted[0]), heard[0], "vote"),)
+
+
+def test_the_corrector_is_held_to_the_words_and_its_edits_are_kept_with_their_grounds() -> None:
+    """The words know a as the streaming recogniser writes it, and no way to write b."""
+    recording = record(
+        say("a            b    "),
+        faults=lambda job: Edits((Edit(0, 1, written("ab"[job.segment], 3)),)) if isinstance(job, Correct) else None,
+        lexicon=Words(),
+    )
+    a, b = recording.completed.readings
+    assert recording.text == written("a", 0) + "。" + written("b", 3) + "。"
+    assert [(item.replaced, item.reason) for item in a.edits] == [(written("a", 2), "vote")]
+    assert [(item.edit.replacement, item.reason) for item in a.rejected] == [(written("a", 3), "unlikely")]
+    assert [(item.replaced, item.reason) for item in b.edits] == [(written("b", 2), "near")]
+
+
+@pytest.mark.parametrize(("word", "doubts"), [("义", ((0, 1),)), ("义义", ())])
+def test_doubts_are_forgotten_where_hotwords_move_them(word: str, doubts: tuple[tuple[int, int], ...]) -> None:
+    table = Table({written("b", 2): word})
+    recording = record(say("b    "), replace(PROFILE, hotwords=table), lexicon=Words())
+    (job,) = (job for job in recording.asked if isinstance(job, Correct))
+    assert job.doubts == doubts

@@ -18,13 +18,14 @@ from xingji.core.messages import (
     Lost,
     Result,
     SentenceDropped,
+    SentenceReadings,
     SentenceRevised,
     SentenceSettled,
     SpeechEnded,
     SpeechStarted,
     Transcribe,
 )
-from xingji.core.types import SAMPLE_RATE, Sentence, Span, Stage
+from xingji.core.types import SAMPLE_RATE, AcceptedEdit, Edit, RejectedEdit, Sentence, Span, Stage
 from xingji.runtime.metrics import Metrics, Stopwatch
 from xingji.wire import Wishes
 
@@ -218,3 +219,13 @@ def test_jobs_of_every_kind_have_a_name() -> None:
     for job in jobs:
         metrics.ran(job, 0.0, 1)
     assert 'job="decode"' in metrics.text().decode()
+
+
+def test_edits_are_counted_by_what_spoke_for_or_against_them() -> None:
+    metrics = Metrics()
+    edit = Edit(0, 1, "天")
+    told = SentenceReadings({}, (RejectedEdit(edit, "unlikely"),) * 2, (), (AcceptedEdit(edit, "填", "vote"),))
+    metrics.told([told, SentenceReadings({})])
+    text = metrics.text().decode()
+    assert 'xingji_edits_total{outcome="rejected",reason="unlikely"} 2.0' in text
+    assert 'xingji_edits_total{outcome="accepted",reason="vote"} 1.0' in text

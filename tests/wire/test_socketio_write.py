@@ -17,7 +17,7 @@ from xingji.core.messages import (
     SpeechEnded,
     SpeechStarted,
 )
-from xingji.core.types import AudioFormat, Edit, Hotword, HotwordHit, RejectedEdit, Sentence, Span, Stage
+from xingji.core.types import AcceptedEdit, AudioFormat, Edit, Hotword, HotwordHit, RejectedEdit, Sentence, Span, Stage
 from xingji.wire import Open, Pace, Wishes
 from xingji.wire.socketio import Message, Recording, SocketIoWire, final_result
 
@@ -39,7 +39,9 @@ def sentence(
 
 def readings(texts: dict[Stage, str], rejected: int = 0, **lost: str) -> SentenceReadings:
     refused = (RejectedEdit(Edit(0, 1, "x"), "not_near"),) * rejected
-    return SentenceReadings(texts, refused, tuple((Stage[stage.upper()], reason) for stage, reason in lost.items()))
+    away = tuple((Stage[stage.upper()], reason) for stage, reason in lost.items())
+    edits = (AcceptedEdit(Edit(6, 7, "！"), "。", "writing"),) if Stage.CORRECTED in texts else ()
+    return SentenceReadings(texts, refused, away, edits)
 
 
 def sent(wire: Recording, *events: Event, at: int = 0, done: float = 0.0) -> list[Message]:
@@ -157,6 +159,7 @@ def test_one_sentence_from_onset_to_final_result() -> None:
                         },
                         "hotword_hits": [],
                         "missing": [],
+                        "edits": [{"from": "。", "to": "！", "reason": "writing"}],
                         "rejected": ["not_near", "not_near"],
                     }
                 ],

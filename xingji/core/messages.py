@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from .types import SAMPLE_RATE, Edit, HotwordHit, Hypothesis, RejectedEdit, Samples, Sentence, Span, Stage
+from .types import SAMPLE_RATE, AcceptedEdit, Edit, HotwordHit, Hypothesis, RejectedEdit, Samples, Sentence, Span, Stage
 
 
 class Hotwords(Protocol):
@@ -106,11 +106,13 @@ class SentenceDropped:
 
 @dataclass(frozen=True, slots=True)
 class SentenceReadings:
-    """Where the text of a settled sentence came from: each stage's reading, and what the corrector was refused."""
+    """Where the text of a settled sentence came from: each stage's reading, what votes and the corrector changed
+    from one to the next, and what the corrector was refused."""
 
     readings: Mapping[Stage, str]
     rejected: tuple[RejectedEdit, ...] = ()
     lost: tuple[tuple[Stage, str], ...] = ()  # (stage, reason)
+    edits: tuple[AcceptedEdit, ...] = ()  # reason "vote": of the second pass as it was heard; others: of its text
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,12 +162,14 @@ class Transcribe:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Correct:
-    """Merge the readings. ``hotwords`` are only those that sound close to something in the readings."""
+    """Merge the readings. ``hotwords`` are only those that sound close to something in the readings; ``doubts`` are
+    ranges of the second pass's text where readings differ or its recogniser was unsure."""
 
     segment: int
     readings: Mapping[Stage, str]
     context: tuple[str, ...]
     hotwords: tuple[str, ...] = ()
+    doubts: tuple[tuple[int, int], ...] = ()
 
 
 # Results: what engines answer.

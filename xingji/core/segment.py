@@ -14,7 +14,7 @@ from .messages import (
     SentenceSettled,
     Transcribe,
 )
-from .types import Hypothesis, RejectedEdit, Sentence, Span, Stage
+from .types import AcceptedEdit, Hypothesis, RejectedEdit, Sentence, Span, Stage
 
 
 @dataclass(slots=True)
@@ -36,6 +36,10 @@ class Segment:
     early: Result | None = None  # its answer, given in a pause
     readings: dict[Stage, Hypothesis] = field(default_factory=dict)
     lost: dict[Stage, str] = field(default_factory=dict)
+    heard: Hypothesis | None = None  # the second pass as its recogniser gave it
+    votes: tuple[AcceptedEdit, ...] = ()  # what the other reading changed in it
+    doubts: tuple[tuple[int, int], ...] = ()  # ranges of the second pass's text where the vote decided nothing
+    accepted: tuple[AcceptedEdit, ...] = ()
     rejected: tuple[RejectedEdit, ...] = ()
     silent: bool = False  # nobody spoke here
     revision: int = 0
@@ -113,4 +117,5 @@ class Segment:
 
     def provenance(self) -> SentenceReadings:
         texts = {stage: reading.text for stage, reading in sorted(self.readings.items())}
-        return SentenceReadings(texts, self.rejected, tuple(sorted(self.lost.items())))
+        edits = self.votes + self.accepted
+        return SentenceReadings(texts, self.rejected, tuple(sorted(self.lost.items())), edits)

@@ -15,8 +15,11 @@ settled text independent of packet size and timing:
 """
 
 from collections import deque
+from dataclasses import replace
 
 from .agreement import review
+from .fusion import Reading, confidences, fuse
+from .lexicon import Lexicon
 from .messages import (
     Audio,
     Command,
@@ -62,7 +65,9 @@ class ProtocolError(Exception):
 
 
 class Session:
-    def __init__(self, profile: Profile, pronouncer: Pronouncer) -> None:
+    def __init__(self, profile: Profile, pronouncer: Pronouncer, lexicon: Lexicon | None = None) -> None:
+        """Without a ``lexicon`` readings are not put to the vote, and corrections are judged by their sound alone."""
+        self._lexicon = lexicon
         self._profiles = deque([(0, profile)])  # with the sample from which each one counts
         self._pronouncer = pronouncer
         self._hop, self._chunk, self._longest = profile.hop, profile.chunk, profile.longest
@@ -296,7 +301,10 @@ class Session:
                 segment.replays += 1
                 segment.decoded = 0
             case Hypothesis():
-                if job.last:
+                if job.last and segment.heard is not None:
+                    segment.read(Stage.STREAMED, result)  # too late to be shown, but not to vote
+                    self._read(segment, Stage.SECOND_PASS, self._fused(segment, segment.heard))
+                elif job.last:
                     self._read(segment, Stage.STREAMED, result)
                 elif end > segment.shown:
                     segment.shown = end
@@ -310,26 +318,39 @@ class Session:
                 segment.silence()
                 self._settle(segment)
             case Hypothesis(text) if text:
-                self._read(segment, Stage.SECOND_PASS, self._mend(segment, result))
+                segment.heard = result
+                self._read(segment, Stage.SECOND_PASS, self._fused(segment, result))
             case Hypothesis():
                 self._miss(segment, Stage.SECOND_PASS, "empty")
             case _:
                 self._miss(segment, Stage.SECOND_PASS, _reason(result))
 
-    def _mend(self, segment: Segment, heard: Hypothesis) -> Hypothesis:
-        """Put hotwords where the second pass wrote something that sounds the same."""
-        if segment.profile.hotwords is None:
-            return heard
-        text, hits = segment.profile.hotwords.mend(heard.text, Stage.SECOND_PASS)
-        return Hypothesis(text, heard.bare, heard.stable, heard.language, heard.words, hits)
+    def _fused(self, segment: Segment, heard: Hypothesis) -> Hypothesis:
+        """The second pass after a vote with the streamed reading, and with hotwords where something sounds the same.
+
+        What comes of it is the same whichever of the two readings comes first.
+        """
+        streamed, text, hits = segment.readings.get(Stage.STREAMED), heard.text, heard.hotword_hits
+        if self._lexicon is not None:
+            others = [Reading(streamed.text, confidences(streamed))] if streamed and streamed.text else []
+            fused = fuse(Reading(text, confidences(heard)), others, self._lexicon)
+            text, segment.votes, segment.doubts = fused.text, fused.votes, fused.doubts
+        if segment.profile.hotwords is not None:
+            mended, found = segment.profile.hotwords.mend(text, Stage.SECOND_PASS)
+            if len(mended) != len(text):
+                segment.doubts = ()
+            text, hits = mended, hits + found
+        return replace(heard, text=text, hotword_hits=hits)
 
     def _resolve_correct(self, segment: Segment, job: Correct, result: Result) -> None:
         if not isinstance(result, Edits):
             self._miss(segment, Stage.CORRECTED, _reason(result))
             return
         base = segment.readings[segment.best]
-        verdict = review(base.text, job.readings, result.edits, job.hotwords, self._pronouncer)
-        segment.rejected = verdict.rejected
+        verdict = review(
+            base.text, job.readings, result.edits, job.hotwords, self._pronouncer, self._lexicon, job.doubts
+        )
+        segment.accepted, segment.rejected = verdict.accepted, verdict.rejected
         hits = base.hotword_hits + _hotwords_put_in(base.text, verdict.text, job.hotwords)
         self._read(segment, Stage.CORRECTED, Hypothesis(verdict.text, language=base.language, hotword_hits=hits))
 
@@ -444,7 +465,8 @@ class Session:
             under_way += 1
             hotwords = segment.profile.hotwords
             close = hotwords.close_to("\n".join(readings.values())) if hotwords else ()
-            self._out.append(Correct(segment.id, readings, self._context(segment), close))
+            doubts = segment.doubts if Stage.SECOND_PASS in readings else ()
+            self._out.append(Correct(segment.id, readings, self._context(segment), close, doubts))
 
     def _context(self, segment: Segment) -> tuple[str, ...]:
         """Text of the sentences just before this one, oldest first."""

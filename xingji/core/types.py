@@ -70,6 +70,13 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True)
+class AcceptedEdit:
+    edit: Edit
+    replaced: str
+    reason: str  # what bears it out: stable snake_case word, also a metric label
+
+
+@dataclass(frozen=True, slots=True)
 class RejectedEdit:
     edit: Edit
     reason: str  # stable snake_case word, also a metric label

@@ -9,7 +9,7 @@ import json
 import time
 from difflib import SequenceMatcher
 
-from ..core.agreement import disagreements
+from ..core.alignment import disagreements
 from ..core.messages import Correct, Edits, Lost
 from ..core.types import Edit, Stage
 from .deadline import Clock

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from ..core.errors import XingjiError
 from ..core.hotwords import HotwordIndex, Layered
+from ..core.lexicon import Lexicon
 from ..core.messages import Completed, Configure, Correct, Hotwords, Job, Profile, Result
 from ..core.pronunciation import Pronouncer
 from ..core.session import Session
@@ -69,11 +70,13 @@ class Hub:
         backups: Backups,
         metrics: Metrics,
         headroom: Headroom,
+        lexicon: Lexicon | None = None,
     ) -> None:
         """``chunk``: samples of the streaming recogniser's step."""
         self._pool, self._corrections, self._pronouncer = pool, corrections, pronouncer
         self._clocks, self._limits, self._tables, self._chunk = clocks, limits, tables, chunk
         self._backups, self._metrics, self._headroom = backups, metrics, headroom
+        self._lexicon = lexicon
         self.llm_model = llm_model
         self._streams = itertools.count()
         self._lock = threading.Lock()
@@ -129,7 +132,7 @@ class Hub:
                 self._metrics.refused()
                 raise XingjiError("busy", detail={"retry_after_ms": 5000})
             stream = next(self._streams)
-            session = Session(self._profile(wishes, named), self._pronouncer)
+            session = Session(self._profile(wishes, named), self._pronouncer, self._lexicon)
             stopwatch = Stopwatch(self._metrics, lagged=self._headroom.waited) if wishes.stream else None
             driver = Driver(stream, session, self, source, self._counted(tell), self._clocks, stopwatch)
             self._live[stream] = _Live(driver, wishes, named)
@@ -140,6 +143,8 @@ class Hub:
         def counted(told: Told, moment: Moment) -> None:
             if isinstance(told, Stopped):
                 self._metrics.stopped(told.reason)
+            elif isinstance(told, Completed):
+                self._metrics.told(told.readings)
             tell(told, moment)
 
         return counted

@@ -6,7 +6,7 @@ makes people wait. Both are told what happens and decide nothing.
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
@@ -21,6 +21,7 @@ from ..core.messages import (
     Lost,
     Result,
     SentenceDropped,
+    SentenceReadings,
     SentenceRevised,
     SentenceSettled,
     SpeechEnded,
@@ -67,6 +68,12 @@ class Metrics:
             "xingji_shed",
             "Left out under load: corrections, texts put together with later ones, recordings refused",
             ["what"],
+            registry=registry,
+        )
+        self._edits = Counter(
+            "xingji_edits",
+            "What votes and corrections would change in sentences, by what bore it out or spoke against it",
+            ["outcome", "reason"],
             registry=registry,
         )
         waits = {
@@ -128,6 +135,14 @@ class Metrics:
 
     def refused(self) -> None:
         self._shed.labels("recording").inc()
+
+    def told(self, readings: Iterable[SentenceReadings]) -> None:
+        """A recording's sentences are complete."""
+        for sentence in readings:
+            for edit in sentence.edits:
+                self._edits.labels("accepted", edit.reason).inc()
+            for refused in sentence.rejected:
+                self._edits.labels("rejected", refused.reason).inc()
 
     def stopped(self, reason: str) -> None:
         self._stopped.labels(reason).inc()

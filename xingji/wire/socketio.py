@@ -290,6 +290,9 @@ def _final_sentence(sentence: Sentence, readings: SentenceReadings) -> dict[str,
         "readings": {SOURCES[stage]: text for stage, text in readings.readings.items()},
         "hotword_hits": [_hit(hit) for hit in sentence.hotword_hits],
         "missing": [stage.name.lower() for stage in sentence.missing],
+        "edits": [
+            {"from": item.replaced, "to": item.edit.replacement, "reason": item.reason} for item in readings.edits
+        ],
         "rejected": [item.reason for item in readings.rejected],
     }
 
