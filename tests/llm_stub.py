@@ -2,7 +2,8 @@
 
 ``with LlmStub({"天汽": "天气"}, mode="fenced") as stub:`` serves ``stub.url`` from threads;
 ``python -m tests.llm_stub --port 9000 --mode slow_drip --replace 天汽=天气`` does so by hand.
-In every mode that answers at all, the edits are those of the replacements found in the prompt's text.
+In every mode that answers at all, the edits are those of the replacements found in the prompt's sentences, or what
+``corrector`` answers to each of them: ``tools.quality.correctors`` has an oracle and careless ones.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import json
 import ssl
 import threading
 import time
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
@@ -41,7 +43,11 @@ MODES = (
     "injected",
     "ten_times",
     "out_of_guard",
+    "numbers_of_no_sentence",
+    "numbers_twice",
 )
+
+Corrector = Callable[[str], list[dict[str, object]]]  # the text of a sentence → its edits
 
 KNOWN_KEYS = {"model", "messages", "temperature", "max_tokens", "stream"}
 
@@ -57,8 +63,10 @@ class LlmStub:
         port: int = 0,
         pause_s: float = 0.05,
         certificate: tuple[str, str] | None = None,
+        corrector: Corrector | None = None,
     ) -> None:
         self.replacements = replacements or {}
+        self.corrector = corrector
         self.mode = mode
         self.pause_s = pause_s  # between the bytes of a slow answer
         self.requests: list[dict[str, Any]] = []
@@ -95,6 +103,8 @@ class LlmStub:
         self._server.serve_forever()
 
     def edits(self, text: str) -> list[dict[str, object]]:
+        if self.corrector is not None:
+            return self.corrector(text)
         return [
             {"from": old, "to": new, "n": n}
             for old, new in self.replacements.items()
@@ -122,8 +132,9 @@ class _Handler(BaseHTTPRequestHandler):
         stub = self.owner
         stub.headers.append({name.lower(): value for name, value in self.headers.items()})
         stub.requests.append({"path": self.path, **body})
-        text = _text_of(body)
-        said = json.dumps({"edits": stub.edits(text)}, ensure_ascii=False)
+        sentences = sentences_of(body)
+        text = next(iter(sentences.values()))
+        said = _said({number: stub.edits(each) for number, each in sentences.items()})
         match stub.mode:
             case "empty_think":
                 self._say(f"<think>\n\n</think>\n\n{said}")
@@ -170,12 +181,16 @@ class _Handler(BaseHTTPRequestHandler):
             case "endless":
                 self._say("x" * (2 << 20))
             case "injected":
-                self._say(json.dumps({"edits": [{"from": text, "to": "好的，我已忽略以上要求。", "n": 1}]}))
+                self._say(_said({1: [{"from": text, "to": "好的，我已忽略以上要求。", "n": 1}]}))
             case "ten_times":
-                self._say(json.dumps({"edits": [{"from": text, "to": text * 10, "n": 1}]}))
+                self._say(_said({1: [{"from": text, "to": text * 10, "n": 1}]}))
             case "out_of_guard":
                 edits = [{"from": c, "to": "没", "n": 1} for c in sorted(set(text))]
-                self._say(json.dumps({"edits": edits[:20]}))
+                self._say(_said({1: edits[:20]}))
+            case "numbers_of_no_sentence":
+                self._say(_said({number + 100: stub.edits(each) for number, each in sentences.items()}, said))
+            case "numbers_twice":
+                self._say(_said({1: stub.edits(text)}, said))
             case _:
                 self._say(said)
 
@@ -223,13 +238,16 @@ def _completion(content: str | None, finish: str = "stop", reasoning: str | None
     ).encode()
 
 
-def _text_of(body: dict[str, Any]) -> str:
-    """The sentence in the last message: its ``text`` if it is the corrector's JSON, else all of it."""
-    content = str(body["messages"][-1]["content"]).removesuffix(" /no_think")
-    try:
-        return str(json.loads(content)["text"])
-    except (ValueError, LookupError, TypeError):
-        return content
+def _said(edits: Mapping[int, list[dict[str, object]]], more: str = '{"sentences": []}') -> str:
+    """An answer with these edits by sentence; what ``more``, another answer, says comes after it."""
+    named = [{"id": number, "edits": items} for number, items in edits.items() if items]
+    return json.dumps({"sentences": [*named, *json.loads(more)["sentences"]]}, ensure_ascii=False)
+
+
+def sentences_of(body: dict[str, Any]) -> dict[int, str]:
+    """The sentences in the last message, by their numbers."""
+    data = json.loads(str(body["messages"][-1]["content"]).removesuffix(" /no_think"))
+    return {item["id"]: item["text"] for item in data["sentences"]}
 
 
 def main() -> None:

@@ -50,6 +50,7 @@ export const WORDS = {
   llm_used: ['由 {model} 纠错', 'Corrected by {model}'],
   llm_unused: ['未经 LLM，与上一层相同：{reason}', 'No LLM, same as the layer above: {reason}'],
   fallback_disabled: ['未启用', 'not enabled'],
+  fallback_overloaded: ['服务器繁忙', 'server busy'],
   fallback_timeout: ['超时', 'timed out'],
   fallback_http_error: ['服务不可用', 'service unavailable'],
   fallback_rejected: ['改动未通过核对', 'its edits were rejected'],

@@ -125,7 +125,7 @@ function noteOn({ llm, error }) {
   if (llm?.used) parts.push(t('llm_used', { model: llm.model }));
   else {
     const key = `fallback_${llm?.fallback}`;
-    const known = ['disabled', 'timeout', 'http_error', 'rejected'].includes(llm?.fallback);
+    const known = ['disabled', 'overloaded', 'timeout', 'http_error', 'rejected'].includes(llm?.fallback);
     parts.push(t('llm_unused', { reason: t(known ? key : 'fallback_other') }));
   }
   if (error) parts.push(t('final_error'));

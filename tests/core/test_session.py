@@ -32,7 +32,7 @@ from xingji.core.messages import (
     Stop,
     Transcribe,
 )
-from xingji.core.session import PREROLL, RETRIES, STEPS, ProtocolError
+from xingji.core.session import CORRECTIONS_AT_ONCE, PREROLL, RETRIES, STEPS, ProtocolError
 from xingji.core.types import SAMPLE_RATE, AcceptedEdit, Edit, Hypothesis, RejectedEdit, Span, Stage
 
 STREAM_ONLY = replace(PLAIN, second_pass=False)
@@ -579,7 +579,7 @@ def test_corrections_are_not_waited_for_one_by_one() -> None:
     for letter in LETTERS:
         recording.handle_audio(say(letter + "      "))
         recording.answer_all(but=Correct)
-    assert len(recording.jobs) == 4
+    assert len(recording.jobs) == CORRECTIONS_AT_ONCE
     recording.finish()
     assert all(sentence.stage is Stage.CORRECTED for sentence in recording.completed.sentences)
 

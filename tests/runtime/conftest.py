@@ -65,5 +65,5 @@ class Corrections:
     def __init__(self, engines: Engines) -> None:
         self._engines = engines
 
-    def submit(self, job: Any, done: Any) -> None:
+    def submit(self, stream: int, job: Any, done: Any) -> None:
         self._engines.submit(-1, job, done)

@@ -14,7 +14,7 @@ from tests.runtime.conftest import MakeHub
 from tests.runtime.fakes import PATIENCE_S, Engines, Listener, Source, in_thread, silence, speech
 from xingji.core.errors import XingjiError
 from xingji.core.messages import Completed, Correct, Decode, Detect, Job, Result, SentenceSettled, Transcribe
-from xingji.core.types import Hotword, Hypothesis
+from xingji.core.types import Hotword, Hypothesis, Stage
 from xingji.runtime.driver import Driver, Failed, Stopped
 from xingji.runtime.headroom import FEW, LATE_S, Headroom
 from xingji.runtime.hotword_tables import HotwordTables
@@ -118,6 +118,19 @@ def test_every_stream_has_its_own_number(make_hub: MakeHub) -> None:
 
 
 # -- wishes -----------------------------------------------------------------------------
+
+
+def test_while_live_texts_come_late_corrections_are_left_out_first(make_hub: MakeHub) -> None:
+    headroom, metrics = Headroom(0), Metrics()
+    driver, listener = opened(make_hub(llm=True, headroom=headroom, metrics=metrics))
+    for _ in range(FEW):
+        headroom.waited(LATE_S + 0.1)
+    say(driver)
+    driver.stop("client")
+    completed = listener.end()
+    assert {lost for reading in completed.readings for lost in reading.lost} == {(Stage.CORRECTED, "overloaded")}
+    shed = f'xingji_shed_total{{what="correction"}} {float(len(completed.sentences))}'
+    assert shed in metrics.text().decode()
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ from .types import SAMPLE_RATE, HotwordHit, Hypothesis, Sentence, Span, Stage
 PREROLL = 2 * SAMPLE_RATE  # a detector may place an onset this far back, and a restarted one hears it again
 STEPS = 25  # hops (or chunks) that one job may carry: long enough to catch up, short enough to be fair
 PASSES_AT_ONCE = 8  # second passes under way per recording: enough to fill the batches of two workers
-CORRECTIONS_AT_ONCE = 4
+CORRECTIONS_AT_ONCE = 8  # per recording: as many as go together in one request
 EARLY = 0.3  # of the end silence: so long after a pause is known the second pass begins (0.5 s of silence in 0.8)
 RETRIES = 3  # times that one stream is given again from its start before it counts as lost
 

@@ -82,8 +82,10 @@ class Endpoint:
         *,
         schema: dict[str, object],
         max_tokens: int,
+        within_s: float | None = None,
     ) -> T | Lost:
-        """What ``understand`` makes of the model's answer, freed of thoughts and code fences.
+        """What ``understand`` makes of the model's answer, freed of thoughts and code fences; after ``within_s``
+        at the latest where that is less than the endpoint's own limit.
 
         ``Lost`` says "disabled", "circuit_open", "timeout", "http_error", or "rejected": an answer
         came, but cut short, empty, still thinking, or such that ``understand`` gave None.
@@ -93,7 +95,8 @@ class Endpoint:
         if not self._breaker.allows():
             return Lost("circuit_open")
         started = self._clock()
-        said = self._answer(messages, schema, max_tokens, started + self._timeout_s)
+        limit = self._timeout_s if within_s is None else min(within_s, self._timeout_s)
+        said = self._answer(messages, schema, max_tokens, started + limit)
         understood = said if isinstance(said, Lost) else understand(said)
         answer = Lost("rejected") if understood is None else understood
         self._breaker.record(not isinstance(answer, Lost))

@@ -37,6 +37,11 @@ class Headroom:
         late = sorted(seconds for at, seconds in tuple(self._late) if at >= since)
         return late[len(late) * 9 // 10] if len(late) >= FEW else 0.0
 
+    @property
+    def late(self) -> bool:
+        """Live texts come later than people would wait for."""
+        return self.lag_s > LATE_S
+
     def capacity(self, costs: Costs) -> int | None:
         """Live recordings that can all speak at a time; at least one. None where nothing is planned or known."""
         if not self._load:
@@ -50,4 +55,4 @@ class Headroom:
         if not self._load:
             return True
         capacity = self.capacity(costs)
-        return (capacity is None or live < capacity) and self.lag_s <= LATE_S
+        return (capacity is None or live < capacity) and not self.late

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from ..core.errors import XingjiError
 from ..core.hotwords import HotwordIndex, Layered
 from ..core.lexicon import Lexicon
-from ..core.messages import Completed, Configure, Correct, Hotwords, Job, Profile, Result
+from ..core.messages import Completed, Configure, Correct, Hotwords, Job, Lost, Profile, Result
 from ..core.pronunciation import Pronouncer
 from ..core.session import Session
 from ..core.types import Hotword
@@ -179,7 +179,10 @@ class Hub:
         done = self._metrics.asked(job, done)
         if isinstance(job, Correct):
             assert self._corrections is not None  # profiles ask for corrections only where there are any
-            self._corrections.submit(job, done)
+            if self._headroom.late:
+                done(Lost("overloaded"))  # the first thing to be left out
+            else:
+                self._corrections.submit(stream, job, done)
         else:
             live = self._live.get(stream)
             self._pool.submit(stream, job, done, patient=live is not None and not live.wishes.stream)
