@@ -122,6 +122,7 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     owner: LlmStub
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two packets; the second would wait 40 ms for the first
 
     def log_message(self, format: str, *args: object) -> None:
         pass

@@ -210,7 +210,8 @@ def test_applied_carries_out_edits_in_order() -> None:
     ("base", "streamed", "edit", "outcome"),
     [
         ("今天天汽很好", None, Edit(3, 4, "气"), "homophone"),  # no word becomes one
-        ("语音时别的结果", None, Edit(2, 4, "识别"), "homophone"),
+        ("一家公思的结果", None, Edit(2, 4, "公司"), "homophone"),
+        ("语音时别的结果", None, Edit(2, 4, "识别"), "unlikely"),  # 别的 is a word, too: what the list cannot see
         ("今天天气很好", None, Edit(3, 4, "汽"), "unlikely"),  # a word becomes none
         ("语音识别的结果", None, Edit(2, 4, "十别"), "digits"),
         ("语音识别的结果", None, Edit(2, 4, "拾别"), "unlikely"),

@@ -636,7 +636,7 @@ def test_two_readings_vote_whichever_comes_first(late: bool) -> None:
 
 
 def test_the_corrector_is_held_to_the_words_and_its_edits_are_kept_with_their_grounds() -> None:
-    """The words know a as the streaming recogniser writes it, and no way to write b."""
+    """The words know a as the streaming recogniser writes it, and b as the corrector does."""
     recording = record(
         say("a            b    "),
         faults=lambda job: Edits((Edit(0, 1, written("ab"[job.segment], 3)),)) if isinstance(job, Correct) else None,

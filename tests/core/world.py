@@ -91,10 +91,12 @@ class Pronouncer:
 
 
 class Words:
-    """Knows how the streaming recogniser writes every other syllable in an even chunk, and nothing else."""
+    """Knows of every other syllable how the streaming recogniser writes it in an even chunk, and of the others how
+    the corrector does."""
 
     def frequency(self, word: str) -> float:
-        return 1e-4 if word in [row[EVEN] for row in ROWS[::2]] else 0.0
+        known = [row[RIGHT if number % 2 else EVEN] for number, row in enumerate(ROWS)]
+        return 1e-4 if word in known else 0.0
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ are read, 0.5 s of CPU time, 1.4 µs to look one up (measured 2026-11).
 
 from array import array
 from bisect import bisect_left
+from collections.abc import Iterator
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -38,6 +39,12 @@ class Jieba:
         self._shares = array("f", (np.frombuffer(counts, np.float32)[order] / total).tobytes())
         self.frequency = lru_cache(maxsize=16_384)(self._look_up)
 
+    def words(self, least: float) -> Iterator[str]:
+        """Every word that is at least so frequent, in no order that means anything."""
+        for key, share in zip(self._keys, self._shares, strict=True):
+            if share >= least:
+                yield _word(key)
+
     def _look_up(self, word: str) -> float:
         key = _key(word)
         if key is None:
@@ -51,6 +58,10 @@ def _dictionary() -> Path:
     if found is None or found.origin is None:
         raise FileNotFoundError("the package jieba is not installed")
     return Path(found.origin).parent / "dict.txt"
+
+
+def _word(key: int) -> str:
+    return key.to_bytes(2 * LONGEST).decode("utf-16-be").lstrip("\0")
 
 
 def _key(word: str) -> int | None:
