@@ -102,8 +102,8 @@ def init_models(settings: Settings, metrics: Metrics | None = None) -> tuple[Mod
 def _services(settings: Settings, socketio: SocketIO, loaded: tuple[ModelSet, Pool], metrics: Metrics) -> Services:
     models, pool = loaded
     corrections = _corrections(settings)
-    pronouncer = Pypinyin()
-    tables = HotwordTables(settings.hotword_tables, pronouncer)
+    pronouncer, lexicon = Pypinyin(), Jieba()
+    tables = HotwordTables(settings.hotword_tables, pronouncer, lexicon)
     backups = Backups(Path(settings.backup_dir) if settings.backup_dir else None, settings.backup_keep_h)
     threading.Thread(target=backups.watch, name="backups", daemon=True).start()
     hub = Hub(
@@ -118,7 +118,7 @@ def _services(settings: Settings, socketio: SocketIO, loaded: tuple[ModelSet, Po
         backups,
         metrics,
         Headroom(settings.live_load),
-        Jieba(),
+        lexicon,
     )
     table = HotwordFile(settings.hotwords, hub.use_hotwords)
     threading.Thread(target=table.watch, name="hotwords", daemon=True).start()

@@ -3,8 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xingji.core.errors import XingjiError
-from xingji.core.hotwords import LARGEST_TABLE, HotwordIndex, Layered, parse
+from xingji.core.hotwords import LARGEST_TABLE, Conflict, HotwordIndex, Layered, conflicts, parse
 from xingji.core.types import Hotword, Stage
+from xingji.engines.lexicon import Jieba
 from xingji.engines.pinyin import Pypinyin
 
 SECOND = Stage.SECOND_PASS
@@ -220,3 +221,59 @@ def test_the_table_does_not_undo_own_words() -> None:
 def test_a_word_in_both_is_one_hit() -> None:
     _, hits = Layered(index("张玮"), index("张玮", "提交")).mend("请张玮提交。", SECOND)
     assert [hit.word for hit in hits] == ["张玮", "提交"]
+
+
+# What stands there may be better text than the hotword.
+
+JIEBA = Jieba()
+
+
+def weighed(text: str, *words: str | Hotword) -> str:
+    table = [w if isinstance(w, Hotword) else Hotword(w) for w in words]
+    return HotwordIndex(table, Pypinyin(), JIEBA).mend(text, SECOND)[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "result"),
+    [
+        ("下一个请林涛介绍一下", ["林滔"], "下一个请林滔介绍一下"),  # a name for a name
+        ("他叫刘晓庆", ["刘筱庆"], "他叫刘筱庆"),  # a famous name, but three tones agree
+        ("讲备分演练", ["备份演练"], "讲备份演练"),
+        ("交易几乎停止", ["艺妓"], "交易几乎停止"),  # across two words
+        ("我们公司只有三个人", ["攻丝"], "我们公司只有三个人"),
+        ("交易几乎停止", [Hotword("艺妓", 50, ("易几",))], "交艺妓乎停止"),  # an alias is an order
+        ("我们公司的人", [Hotword("攻丝", 100)], "我们攻丝的人"),  # a weight that insists
+        ("娱乐新闻", ["于乐"], "于乐新闻"),
+        ("娱乐新闻", [Hotword("于乐", 10)], "娱乐新闻"),  # a light word
+        ("娱乐新闻", ["于乐", *map(str, range(50))], "娱乐新闻"),  # one of many words is less likely
+    ],
+)
+def test_what_stands_there_may_be_the_better_text(text: str, words: list[str | Hotword], result: str) -> None:
+    assert weighed(text, *words) == result
+
+
+def test_what_comes_later_does_not_matter_to_a_place() -> None:
+    table = HotwordIndex([Hotword("张三"), Hotword("张三丰"), Hotword("李莉")], Pypinyin(), JIEBA)
+    whole = table.find("请张三风和张山李丽说明情况")
+    for end in range(2, 13):
+        part = table.find("请张三风和张山李丽说明情况"[:end])
+        assert [f for f in whole if f.end + 2 <= end] == [f for f in part if f.end + 2 <= end]
+    assert [(f.start, f.end, f.hit.word, f.hit.replaced) for f in whole[:2]] == [
+        (1, 4, "张三丰", "张三风"),
+        (1, 3, "张三", "张三"),
+    ]
+    assert table.longest == 3 and HotwordIndex((), Pypinyin()).longest == 0
+
+
+def test_contradictory_aliases_are_told_and_have_a_rule() -> None:
+    table = [
+        Hotword("张玮", 50, ("张伟", "小张")),
+        Hotword("章薇", 80, ("张伟",)),
+        Hotword("API", 50, ("爱批爱",)),
+        Hotword("小张", 10),
+    ]
+    assert conflicts(table) == (Conflict("张伟", ("张玮", "章薇"), "章薇"), Conflict("小张", ("张玮",), "小张"))
+    assert conflicts(table[2:]) == ()
+    assert index(*table).mend("张伟和小张", SECOND)[0] == "章薇和小张"
+    even = [Hotword("张玮", 50, ("张伟",)), Hotword("章薇", 50, ("张伟",))]
+    assert conflicts(even)[0].used == "张玮" == index(*even).mend("张伟", SECOND)[0]

@@ -21,6 +21,7 @@ from xingji.core.messages import (
     Edge,
     Edits,
     Forgotten,
+    Found,
     Job,
     NoSpeech,
     Result,
@@ -112,6 +113,15 @@ class Table:
                 text = text.replace(heard, word)
                 hits.append(HotwordHit(word, heard, stage, 0.9))
         return text, tuple(hits)
+
+    def find(self, text: str) -> tuple[Found, ...]:
+        places = [(i, heard) for heard in self.words for i in range(len(text)) if text.startswith(heard, i)]
+        hits = [HotwordHit(self.words[heard], heard, Stage.PARTIAL, 0.9) for _, heard in places]
+        return tuple(Found(i, i + len(heard), hit) for (i, heard), hit in zip(places, hits, strict=True))
+
+    @property
+    def longest(self) -> int:
+        return max(map(len, self.words))
 
     def close_to(self, text: str, limit: int = 20) -> tuple[str, ...]:
         return tuple(word for heard, word in self.words.items() if heard in text or word in text)

@@ -1,9 +1,10 @@
 """Hotwords: a checked table, and an index that mends texts by it and says whether each word acted.
 
-Mending is conservative: it changes text only where an alias was given or where every syllable
-of a hotword is heard. It would rather miss a hotword than damage a text that was right.
+Mending is conservative: it changes text only where an alias was given, or where every syllable of a hotword is heard
+and what stands there is no better text. It would rather miss a hotword than damage a text that was right.
 """
 
+import math
 import unicodedata
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from itertools import product
 from typing import Literal, NoReturn
 
 from .errors import XingjiError
-from .messages import Hotwords
+from .lexicon import REACH, Lexicon, gain
+from .messages import Found, Hotwords
 from .pronunciation import NEAR_SOUND, SAME_TONE, Pronouncer, Sounds, fuzzy, likeness
 from .types import Hotword, HotwordHit, Stage
 
@@ -19,6 +21,10 @@ LARGEST_TABLE = 50_000  # entries
 LONGEST_WORD = 64  # characters
 LIGHTEST, HEAVIEST = 1, 100
 INSISTENT = 80  # from this weight on, a word of two syllables is also mended where its tones are not heard
+# Nats that the text may lose where a hotword is heard: the longer a table, the less likely is each of its words, and
+# that three syllables or more agree in their tones is seldom chance. For the figures see docs/bench/correction.md.
+GRANTED, GRANTED_PER_SYLLABLE, TAKEN_PER_E_FOLD, PER_WEIGHT = 10.0, 10.0, 2.0, 0.1
+LOOK = 2  # characters after a place that its judgement may take in while text still grows
 _LANGUAGES: dict[object, Literal["zh", "en"] | None] = {None: None, "zh": "zh", "en": "en"}
 
 
@@ -85,6 +91,37 @@ def _merged(first: Hotword, again: Hotword) -> Hotword:
 
 
 @dataclass(frozen=True, slots=True)
+class Conflict:
+    """``alias`` is claimed by several words, or is itself a word; only ``used`` is put where it is heard."""
+
+    alias: str
+    words: tuple[str, ...]
+    used: str
+
+
+def conflicts(table: Sequence[Hotword]) -> tuple[Conflict, ...]:
+    """Aliases that cannot do what each of their words wants of them. A word wins over an alias; among words that share
+    an alias the greater weight wins, then the one that stands first."""
+    words = {_fold(word.text): word.text for word in table}
+    claims: dict[str, list[Hotword]] = {}
+    written: dict[str, str] = {}
+    for word in table:
+        for alias in word.aliases:
+            claims.setdefault(_fold(alias), []).append(word)
+            written.setdefault(_fold(alias), alias)
+    found = []
+    for alias, claimants in claims.items():
+        used = words.get(alias) or _heaviest(claimants).text
+        if any(word.text != used for word in claimants):
+            found.append(Conflict(written[alias], tuple(dict.fromkeys(word.text for word in claimants)), used))
+    return tuple(found)
+
+
+def _heaviest(words: Sequence[Hotword]) -> Hotword:
+    return max(words, key=lambda word: word.weight)
+
+
+@dataclass(frozen=True, slots=True)
 class _Match:
     """``word`` was found at ``[start, end)``. ``written``: by its letters (or an alias), not by its sound."""
 
@@ -109,8 +146,10 @@ class _Match:
 class HotwordIndex:
     """One table, ready to be looked for. Immutable and thread-safe. Building takes 0.1 s for 10 000 words."""
 
-    def __init__(self, hotwords: Sequence[Hotword], pronouncer: Pronouncer) -> None:
-        self._pronouncer = pronouncer
+    def __init__(self, hotwords: Sequence[Hotword], pronouncer: Pronouncer, lexicon: Lexicon | None = None) -> None:
+        """Without a ``lexicon`` sound alone decides what is a hotword."""
+        self._pronouncer, self._lexicon = pronouncer, lexicon
+        self._taken = TAKEN_PER_E_FOLD * math.log(max(1, len(hotwords)))
         self._written: dict[str, Hotword] = {}  # by folded form; aliases give way to words
         self._sounding: dict[tuple[int, str, str], list[tuple[Hotword, tuple[Sounds, ...]]]] = {}
         for word in sorted(hotwords, key=lambda w: (-w.weight, w.text)):
@@ -120,7 +159,7 @@ class HotwordIndex:
                 for first in _keys(word.text[0], sounds[0]):
                     for last in _keys(word.text[-1], sounds[-1]):
                         self._sounding.setdefault((len(sounds), first, last), []).append((word, sounds))
-        for word in hotwords:
+        for word in sorted(hotwords, key=lambda w: -w.weight):
             for alias in word.aliases:
                 self._written.setdefault(_fold(alias), word)
         self._written_lengths = sorted({len(form) for form in self._written})
@@ -133,12 +172,9 @@ class HotwordIndex:
         finds the longest wins. By sound alone only words of at least two syllables are mended, and
         never characters that belong to a hotword or alias that stands there as written.
         """
-        written = list(self._as_written(text))
-        kept = {i for match in written for i in range(match.start, match.end)}
-        heard = [match for match in self._as_heard(text, _close_enough) if match.respects(text, kept)]
         chosen: list[_Match] = []
         taken: set[int] = set()
-        for match in sorted([*written, *heard], key=_Match.rank):
+        for match in self._found(text, len(text)):
             if taken.isdisjoint(range(match.start, match.end)):
                 taken.update(range(match.start, match.end))
                 chosen.append(match)
@@ -150,6 +186,42 @@ class HotwordIndex:
             end = match.end
         hits = (HotwordHit(m.word.text, text[m.start : m.end], stage, round(m.score, 3)) for m in chosen)
         return "".join(parts) + text[end:], tuple(hits)
+
+    def find(self, text: str) -> tuple[Found, ...]:
+        """Each place that is a hotword or should be one, best first; they may overlap.
+
+        Text may follow: what comes more than ``LOOK`` characters after a place does not matter to it.
+        """
+        return tuple(
+            Found(m.start, m.end, HotwordHit(m.word.text, text[m.start : m.end], Stage.PARTIAL, round(m.score, 3)))
+            for m in self._found(text, LOOK)
+        )
+
+    @property
+    def longest(self) -> int:
+        """Characters of the longest form that is looked for."""
+        return max([*self._written_lengths, *self._sounding_lengths], default=0)
+
+    def _found(self, text: str, look: int) -> list[_Match]:
+        written = list(self._as_written(text))
+        heard = []
+        for match in self._as_heard(text, _close_enough):
+            seen = text[: match.end + look]
+            kept = {i for w in written if w.end <= len(seen) for i in range(w.start, w.end)}
+            if match.respects(text, kept) and self._plausible(seen, match):
+                heard.append(match)
+        return sorted([*written, *heard], key=_Match.rank)
+
+    def _plausible(self, text: str, match: _Match) -> bool:
+        """The text with the hotword is not so much less likely that it is no likely hotword."""
+        if self._lexicon is None:
+            return True
+        granted = GRANTED - self._taken + PER_WEIGHT * (match.word.weight - Hotword("").weight)
+        if match.score == SAME_TONE:
+            granted += GRANTED_PER_SYLLABLE * (match.end - match.start - 2)
+        before, after = text[max(0, match.start - REACH) : match.start], text[match.end :]
+        lost = gain(before + match.word.text + after, before + text[match.start : match.end] + after, self._lexicon)
+        return lost <= granted
 
     def close_to(self, text: str, limit: int = 20) -> tuple[str, ...]:
         """At most ``limit`` hotwords that are in ``text`` or sound close to something in it, closest first.
@@ -206,6 +278,13 @@ class Layered:
         if any(further.count(word) < mended.count(word) for word in own):
             return mended, hits
         return further, (*hits, *(hit for hit in more if hit.word not in own))
+
+    def find(self, text: str) -> tuple[Found, ...]:
+        return (*self._own.find(text), *self._table.find(text))
+
+    @property
+    def longest(self) -> int:
+        return max(self._own.longest, self._table.longest)
 
     def close_to(self, text: str, limit: int = 20) -> tuple[str, ...]:
         found = dict.fromkeys((*self._own.close_to(text, limit), *self._table.close_to(text, limit)))

@@ -11,11 +11,27 @@ from typing import Literal, Protocol
 from .types import SAMPLE_RATE, AcceptedEdit, Edit, HotwordHit, Hypothesis, RejectedEdit, Samples, Sentence, Span, Stage
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A hotword at ``[start, end)`` of a text, as it should be written."""
+
+    start: int
+    end: int
+    hit: HotwordHit
+
+
 class Hotwords(Protocol):
     """One version of a hotword table, ready for use (``core.hotwords.HotwordIndex``)."""
 
     def mend(self, text: str, stage: Stage) -> tuple[str, tuple[HotwordHit, ...]]:
         """Replace what sounds like a hotword by the hotword."""
+
+    def find(self, text: str) -> tuple[Found, ...]:
+        """Each place that is a hotword or should be one, best first; they may overlap. Text may follow."""
+
+    @property
+    def longest(self) -> int:
+        """Characters of the longest form that is looked for."""
 
     def close_to(self, text: str, limit: int = 20) -> tuple[str, ...]:
         """Hotwords that sound close to something in ``text``."""

@@ -14,6 +14,7 @@ from .messages import (
     SentenceSettled,
     Transcribe,
 )
+from .spelling import Spelling
 from .types import AcceptedEdit, Hypothesis, RejectedEdit, Sentence, Span, Stage
 
 
@@ -36,6 +37,8 @@ class Segment:
     early: Result | None = None  # its answer, given in a pause
     readings: dict[Stage, Hypothesis] = field(default_factory=dict)
     lost: dict[Stage, str] = field(default_factory=dict)
+    streamed: Hypothesis | None = None  # the last streamed reading as its recogniser gave it
+    spelling: Spelling | None = None  # puts hotwords into the streamed readings
     heard: Hypothesis | None = None  # the second pass as its recogniser gave it
     votes: tuple[AcceptedEdit, ...] = ()  # what the other reading changed in it
     doubts: tuple[tuple[int, int], ...] = ()  # ranges of the second pass's text where the vote decided nothing

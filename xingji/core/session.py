@@ -49,6 +49,7 @@ from .messages import (
 )
 from .pronunciation import Pronouncer
 from .segment import Segment
+from .spelling import Spelling
 from .tape import Tape
 from .types import SAMPLE_RATE, HotwordHit, Hypothesis, Sentence, Span, Stage
 
@@ -301,14 +302,15 @@ class Session:
                 segment.replays += 1
                 segment.decoded = 0
             case Hypothesis():
+                segment.streamed = result
                 if job.last and segment.heard is not None:
-                    segment.read(Stage.STREAMED, result)  # too late to be shown, but not to vote
+                    segment.read(Stage.STREAMED, self._spelled(segment, result, Stage.STREAMED))  # only to vote
                     self._read(segment, Stage.SECOND_PASS, self._fused(segment, segment.heard))
                 elif job.last:
-                    self._read(segment, Stage.STREAMED, result)
+                    self._read(segment, Stage.STREAMED, self._spelled(segment, result, Stage.STREAMED))
                 elif end > segment.shown:
                     segment.shown = end
-                    self._read(segment, Stage.PARTIAL, result)
+                    self._read(segment, Stage.PARTIAL, self._spelled(segment, result, Stage.PARTIAL))
             case _:
                 self._miss(segment, Stage.STREAMED, _reason(result))
 
@@ -325,14 +327,23 @@ class Session:
             case _:
                 self._miss(segment, Stage.SECOND_PASS, _reason(result))
 
+    def _spelled(self, segment: Segment, heard: Hypothesis, stage: Stage) -> Hypothesis:
+        """The streamed reading with hotwords where it will not change any more."""
+        if segment.profile.hotwords is None or not segment.profile.hotwords.longest:
+            return heard
+        if segment.spelling is None:
+            segment.spelling = Spelling(segment.profile.hotwords)
+        return segment.spelling.write(heard, stage)
+
     def _fused(self, segment: Segment, heard: Hypothesis) -> Hypothesis:
         """The second pass after a vote with the streamed reading, and with hotwords where something sounds the same.
 
         What comes of it is the same whichever of the two readings comes first.
         """
-        streamed, text, hits = segment.readings.get(Stage.STREAMED), heard.text, heard.hotword_hits
+        streamed, text, hits = segment.streamed, heard.text, heard.hotword_hits
         if self._lexicon is not None:
-            others = [Reading(streamed.text, confidences(streamed))] if streamed and streamed.text else []
+            complete = streamed is not None and streamed.text and Stage.STREAMED in segment.readings
+            others = [Reading(streamed.text, confidences(streamed))] if streamed and complete else []
             fused = fuse(Reading(text, confidences(heard)), others, self._lexicon)
             text, segment.votes, segment.doubts = fused.text, fused.votes, fused.doubts
         if segment.profile.hotwords is not None:
@@ -461,6 +472,8 @@ class Session:
             if not readings:
                 self._miss(segment, stage, "empty")
                 continue
+            if Stage.SECOND_PASS in readings and Stage.STREAMED in readings and segment.streamed:
+                readings[Stage.STREAMED] = segment.streamed.text  # what was heard says more than what it became
             segment.asked.add(stage)
             under_way += 1
             hotwords = segment.profile.hotwords

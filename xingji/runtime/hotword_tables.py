@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 
 from ..core.errors import XingjiError
 from ..core.hotwords import HotwordIndex
+from ..core.lexicon import Lexicon
 from ..core.pronunciation import Pronouncer
 from ..core.types import Hotword
 from ..wire import ID
@@ -27,9 +28,9 @@ Stamp = tuple[int, int]  # a file's time of change and size
 
 
 class HotwordTables:
-    def __init__(self, folder: Path, pronouncer: Pronouncer) -> None:
+    def __init__(self, folder: Path, pronouncer: Pronouncer, lexicon: Lexicon | None = None) -> None:
         """``folder`` may be missing; the first table makes it."""
-        self._folder, self._pronouncer = folder, pronouncer
+        self._folder, self._pronouncer, self._lexicon = folder, pronouncer, lexicon
         self._lock = threading.RLock()
         self._files: dict[str, tuple[Stamp, HotwordFile]] = {}
         # An index is large: it is kept as long as a recording uses it, and shared by those that do.
@@ -84,7 +85,7 @@ class HotwordTables:
             words = self._file(id).table.words
             index = self._indexes.get(id)
             if index is None:
-                index = offload(HotwordIndex, words, self._pronouncer)
+                index = offload(HotwordIndex, words, self._pronouncer, self._lexicon)
                 self._indexes[id] = index
             return index
 

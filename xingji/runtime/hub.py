@@ -82,7 +82,7 @@ class Hub:
         self._lock = threading.Lock()
         self._live: dict[int, _Live] = {}
         self._results: dict[str, tuple[float, Kept | None]] = {}
-        self._hotwords = HotwordIndex((), pronouncer)
+        self._hotwords = HotwordIndex((), pronouncer, lexicon)
         self._closing = False
         room = {
             "active": lambda: self.live,
@@ -194,7 +194,7 @@ class Hub:
 
     def use_hotwords(self, words: tuple[Hotword, ...]) -> None:
         """From now on sentences that start use this table."""
-        self._hotwords = offload(HotwordIndex, words, self._pronouncer)
+        self._hotwords = offload(HotwordIndex, words, self._pronouncer, self._lexicon)
         with self._lock:
             for live in list(self._live.values()):
                 self._reconfigure(live)
@@ -218,7 +218,7 @@ class Hub:
     def _index(self, own: tuple[Hotword, ...], named: HotwordIndex | None) -> Hotwords:
         """A recording's own words win over the table it named, and that over the server's."""
         words: Hotwords = self._hotwords if named is None else Layered(named, self._hotwords)
-        return Layered(HotwordIndex(own, self._pronouncer), words) if own else words
+        return Layered(HotwordIndex(own, self._pronouncer, self._lexicon), words) if own else words
 
     # -- results ------------------------------------------------------------------------
 
