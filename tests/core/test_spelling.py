@@ -46,9 +46,7 @@ def test_at_the_end_nothing_is_waited_for() -> None:
     assert [hit.stage for hit in last.hotword_hits] == [Stage.STREAMED]
 
 
-@pytest.mark.parametrize(
-    ("text", "result"), [("请张三风来说明", "请张三风来说明"), ("请章三风来说明", "请张三风来说明")]
-)
+@pytest.mark.parametrize("text", ["请张三风来说明", "请章三风来说明"])
 def test_the_place_that_ends_first_is_taken(text: str) -> None:
     assert spoken(table("张三", "张三丰"), text, [])[-1].text == "请张三风来说明"
 
