@@ -13,7 +13,8 @@ import yaml
 
 from tests.support import ROOT
 from tools.env_example import variable
-from xingji.app import FORM_OVERHEAD
+from xingji.app import FORM_OVERHEAD, llm_model
+from xingji.runtime.registry import read
 from xingji.settings import Settings
 
 VARIABLES = {variable(name, field) for name, field in Settings.model_fields.items()}
@@ -33,6 +34,10 @@ SERVICE = {
     "healthcheck": dict,
     "deploy": dict,
 }
+
+
+def official_llm() -> str:
+    return llm_model(Settings(_env_file=None, llm_model=""), read())
 
 
 def compose(name: str) -> Any:
@@ -104,7 +109,7 @@ def test_the_commented_llm_service_is_valid_too() -> None:
     example = re.search(r"^  # llm:\n(  #   .*\n)+", text, re.M)
     assert example
     service = yaml.safe_load(re.sub(r"^  # ", "", example.group(), flags=re.M))["llm"]
-    assert "vllm" in service["image"] and str(Settings.model_fields["llm_model"].default) in service["command"]
+    assert "vllm" in service["image"] and official_llm() in service["command"]
 
 
 def test_whoever_stops_the_server_waits_for_its_recordings() -> None:

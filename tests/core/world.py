@@ -104,6 +104,9 @@ class Table:
                 hits.append(HotwordHit(word, heard, stage, 0.9))
         return text, tuple(hits)
 
+    def heaviest(self, limit: int) -> tuple[str, ...]:
+        return ()
+
     def close_to(self, text: str, limit: int = 20) -> tuple[str, ...]:
         return tuple(word for heard, word in self.words.items() if heard in text or word in text)
 

@@ -182,7 +182,9 @@ LIVE: dict[str, tuple[Case, dict[str, Any]]] = {
     "no file name": (("post", TRANSCRIBE, 400), {"files": {"file": ("", b"abc")}}),
     "an empty file": (("post", TRANSCRIBE, 400), upload(b"")),
     "no audio": (("post", TRANSCRIBE, 400), upload(b"%PDF-1.7\n" * 100)),
-    "a bad flag": (("post", TRANSCRIBE, 400), upload(llm="maybe")),
+    "an unknown model": (("post", TRANSCRIBE, 400), upload(model="whisper")),
+    "a bad port": (("post", TRANSCRIBE, 400), upload(vllm_port="x")),
+    "a flag that is none": (("post", TRANSCRIBE, 400), upload(llm="maybe")),
     "a damaged file": (("post", TRANSCRIBE, 422), upload(encode(chirp(44_100, 9), 44_100, "ipod", "aac")[:20_000])),
     "unknown backup audio": (("get", BACKUP, 404), {"id": "rec_unknown"}),
     "delete unknown backup audio": (("delete", BACKUP, 404), {"id": "rec_unknown"}),
@@ -387,7 +389,9 @@ def test_health_says_why_models_run_on_the_cpu(reason: str) -> None:
     }
     parts = {
         "pool": SimpleNamespace(ready=True, links=links),
-        "hub": SimpleNamespace(active=0, capacity=1, live=0, live_capacity=12),
+        "hub": SimpleNamespace(
+            active=0, capacity=1, live=0, live_capacity=12, recognisers=SimpleNamespace(status=dict)
+        ),
         "models": SimpleNamespace(names=dict.fromkeys(facts, "x"), source="official", minipack=False),
     }
     answer = client(settings(), corrections=None, started=0.0, **parts).get("/api/health")

@@ -14,6 +14,7 @@ settled text independent of packet size and timing:
 """
 
 from collections import deque
+from dataclasses import replace
 
 from .agreement import review
 from .messages import (
@@ -298,7 +299,7 @@ class Session:
         if segment.profile.hotwords is None:
             return heard
         text, hits = segment.profile.hotwords.mend(heard.text, Stage.SECOND_PASS)
-        return Hypothesis(text, heard.bare, heard.stable, heard.language, heard.words, hits)
+        return replace(heard, text=text, hotword_hits=hits)
 
     def _resolve_correct(self, segment: Segment, job: Correct, result: Result) -> None:
         if not isinstance(result, Edits):
@@ -396,7 +397,8 @@ class Session:
                 under_way += 1
                 samples = self._tape.cut(segment.start, segment.end)
                 profile = segment.profile
-                self._out.append(Transcribe(segment.id, samples, profile.language, profile.itn))
+                wanted = profile.language, profile.itn, profile.model, profile.bias
+                self._out.append(Transcribe(segment.id, samples, *wanted))
 
     def _pump_corrector(self) -> None:
         stage = Stage.CORRECTED

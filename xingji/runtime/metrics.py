@@ -69,6 +69,12 @@ class Metrics:
             ["what"],
             registry=registry,
         )
+        self._fallbacks = Counter(
+            "xingji_fallbacks",
+            "Segments that another model read than was asked for",
+            ["model", "reason"],
+            registry=registry,
+        )
         waits = {
             "partial_lag": "From the arrival of the audio that a partial text needs to that text",
             "first_text": "From the arrival of a sentence's first sample (at the detector's onset) to its first text",
@@ -125,6 +131,9 @@ class Metrics:
         self._ran.labels(kind).inc(seconds)
         self._audio.labels(kind).inc(length(job) / SAMPLE_RATE)
         self._batch.labels(kind).observe(batch)
+
+    def fell_back(self, model: str, reason: str) -> None:
+        self._fallbacks.labels(model, reason).inc()
 
     def refused(self) -> None:
         self._shed.labels("recording").inc()
