@@ -78,7 +78,6 @@ def test_a_recording_whose_second_pass_it_makes(asking: Server, stub: AsrStub) -
     assert sentence["readings"] == {"paraformer": final["paraformer"], MODEL: TEXT} and sentence["language"] == "zh"
     stages = [(b["sentence"]["stage"], b["sentence"]["source"]) for b in client.named("segment_result")]
     assert ("second_pass", MODEL) in stages
-    assert client.partials(), "text was shown while it was spoken"
     (request,) = stub.requests
     assert request["messages"][0] == {"role": "system", "content": "星纪"}
     assert request["messages"][-1]["content"] == "language Chinese<asr_text>"
@@ -90,10 +89,8 @@ def test_it_hears_exactly_the_segment(asking: Server, stub: AsrStub) -> None:
     spoken: Samples = np.frombuffer(utterance(SAID).pcm, "<i2")
     begin, end = sentence["start_ms"] * 16, sentence["end_ms"] * 16
     assert abs(len(heard) - (end - begin)) < 32
-    offset = next(
-        at for at in range(max(0, begin - 32), begin + 32) if np.array_equal(spoken[at : at + 64], heard[:64])
-    )
-    np.testing.assert_array_equal(heard, spoken[offset : offset + len(heard)])
+    offsets = range(max(0, begin - 32), begin + 32)
+    assert any(np.array_equal(spoken[at : at + len(heard)], heard) for at in offsets)
 
 
 def test_a_file_that_it_transcribes(asking: Server) -> None:
@@ -174,8 +171,9 @@ def test_unknown_models_are_refused(asking: Server) -> None:
         ack = client.client.call("start_recording", {"model": MODEL, "vllm_host": "127.0.0.1"}, timeout=20)
         assert (ack["code"], ack["field"]) == ("bad_config", "vllm_host"), "no client sends audio anywhere it likes"
         assert client.start()["ok"]
-    answer = asking.post("/api/asr/transcribe", files={"file": ("a.wav", b"RIFF")}, data={"model": "whisper"})
-    assert answer.status_code == 400
+    file = {"file": ("a.wav", (SPEECH / f"{SAID}.wav").read_bytes())}
+    answer = asking.post("/api/asr/transcribe", files=file, data={"model": "whisper"})
+    assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (400, "unknown_model", "model")
 
 
 def test_the_server_wide_default(models: Path, stub: AsrStub, tmp_path: Path) -> None:
