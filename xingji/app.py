@@ -17,7 +17,7 @@ from flask import Flask
 from flask_socketio import SocketIO
 
 from . import logs
-from .doors import Services, answers, backup, hotword_tables, hotwords, ops, rest, sockets, spec
+from .doors import Services, answers, backup, hotword_tables, hotwords, nls, ops, rest, sockets, spec
 from .engines.pinyin import Pypinyin
 from .runtime.backup import Backups
 from .runtime.correcting import Corrections
@@ -75,7 +75,7 @@ def create_rest(settings: Settings) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_bytes + FORM_OVERHEAD
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     answers.register(app)
-    for blueprint in (ops.pages, rest.api, hotwords.api, hotword_tables.api, backup.api, spec.document):
+    for blueprint in (ops.pages, rest.api, nls.api, hotwords.api, hotword_tables.api, backup.api, spec.document):
         app.register_blueprint(blueprint)
     return app
 

@@ -15,6 +15,7 @@ from ..core.messages import Completed
 from ..core.transcript import pieces
 from ..runtime.recognisers import Recognisers
 from ..runtime.upload import transcribe as run
+from ..settings import Settings
 from ..wire import Wishes, milliseconds, samples
 from ..wire.socketio import final_result
 from ..wire.socketio_read import LANGUAGES, read_hotwords
@@ -45,11 +46,6 @@ def transcribe() -> tuple[Response, int]:
         vllm_host=request.form.get("vllm_host") or None,
         vllm_port=_port(),
     )
-    limits = Limits(
-        max_seconds=here.settings.max_upload_s,
-        max_wall_s=60.0 + here.settings.max_upload_s / SPEEDUP,
-        max_memory_bytes=256 << 20,
-    )
     watcher = request.form.get("session_id")
     with tempfile.NamedTemporaryFile(prefix="xingji-upload-", delete=False) as spool:
         path = Path(spool.name)
@@ -57,7 +53,7 @@ def transcribe() -> tuple[Response, int]:
         file.save(path)
         gate = here.gates.get(watcher or "")
         with gate.watching() if gate else nullcontext():
-            done = run(here.hub, path, wishes, limits, _progress(watcher) if watcher else None)
+            done = run(here.hub, path, wishes, limits(here.settings), _progress(watcher) if watcher else None)
     finally:
         os.unlink(path)
     data = _transcript(done, wants_timestamps, here.hub.recognisers)
@@ -109,6 +105,15 @@ def recording(recording_id: str) -> tuple[Response, int]:
     done = kept.completed
     told = done.sentences, done.readings, done.length
     return success(final_result(recording_id, *told, kept.llm_model, backup_id=kept.backup_id))
+
+
+def limits(settings: Settings) -> Limits:
+    """What one file may cost."""
+    return Limits(
+        max_seconds=settings.max_upload_s,
+        max_wall_s=60.0 + settings.max_upload_s / SPEEDUP,
+        max_memory_bytes=256 << 20,
+    )
 
 
 def _transcript(done: Completed, with_times: bool, recognisers: Recognisers) -> dict[str, Any]:

@@ -115,6 +115,11 @@ class Recognisers:
         """Every entry of the registry, and whether it can be chosen, for clients."""
         return [self._listed(id, entry) for id, entry in self._registry.entries.items()]
 
+    def usable(self) -> list[str]:
+        """Ids of the models that can be chosen and of whose servers nothing bad is known."""
+        ids = self._registry.of("segment")
+        return [id for id in ids if self._is_set_up(id) and self._problem(id) is None]
+
     def status(self) -> dict[str, Any]:
         """Facts about each server that is or was used, by model."""
         with self._lock:
