@@ -14,6 +14,7 @@ if {**dotenv_values(), **os.environ}.get("XINGJI_ASYNC_MODE", "eventlet") == "ev
 from xingji.app import create_app, init_models, serve
 from xingji.doors.sockets import handle_audio_data, handle_start_recording, handle_stop_recording
 from xingji.runtime.models import ModelsMissing
+from xingji.runtime.registry import RegistryError
 from xingji.settings import Settings
 
 __all__ = ["handle_audio_data", "handle_start_recording", "handle_stop_recording", "init_models", "main"]
@@ -25,6 +26,8 @@ def start(settings: Settings) -> tuple[Any, Any]:
         return create_app(settings)
     except ModelsMissing as error:
         sys.exit(f"{error}\n运行 python download_models.py 下载，或设 XINGJI_MODELS=minipack 试用。")
+    except RegistryError as error:
+        sys.exit(str(error))
 
 
 def __getattr__(name: str) -> Any:

@@ -55,6 +55,8 @@ KNOWN_KEYS = {"model", "messages", "temperature", "max_tokens", "stream"}
 class LlmStub:
     """``requests`` are the bodies received so far; ``mode`` may be changed at any time."""
 
+    handler: "type[Handler]"
+
     def __init__(
         self,
         replacements: dict[str, str] | None = None,
@@ -74,10 +76,10 @@ class LlmStub:
         self.stopping = threading.Event()
         stub = self
 
-        class Handler(_Handler):
+        class Owned(self.handler):  # type: ignore[misc,name-defined]
             owner = stub
 
-        self._server = _Server(("127.0.0.1", port), Handler)
+        self._server = _Server(("127.0.0.1", port), Owned)
         scheme = "http"
         if certificate:
             scheme = "https"
@@ -119,7 +121,7 @@ class _Server(ThreadingHTTPServer):
         """A client that hangs up is what these tests are about."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     owner: LlmStub
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # head and body are two packets; the second would wait 40 ms for the first
@@ -138,80 +140,80 @@ class _Handler(BaseHTTPRequestHandler):
         said = _said({number: stub.edits(each) for number, each in sentences.items()})
         match stub.mode:
             case "empty_think":
-                self._say(f"<think>\n\n</think>\n\n{said}")
+                self.say(f"<think>\n\n</think>\n\n{said}")
             case "orphan_think":
-                self._say(f"先看两种结果……\n</think>\n{said}")
+                self.say(f"先看两种结果……\n</think>\n{said}")
             case "unclosed_think":
-                self._say(f"<think>先看两种结果…… {said}")
+                self.say(f"<think>先看两种结果…… {said}")
             case "null_content":
-                self._say(None, reasoning=said)
+                self.say(None, reasoning=said)
             case "fenced":
-                self._say(f"```json\n{said}\n```")
+                self.say(f"```json\n{said}\n```")
             case "strict_keys" if unknown := set(body) - KNOWN_KEYS:
-                self._reply(400, {"error": {"message": f"Unrecognized request arguments: {sorted(unknown)}"}})
+                self.reply(400, {"error": {"message": f"Unrecognized request arguments: {sorted(unknown)}"}})
             case "context_too_long":
-                self._reply(400, {"error": {"message": "This model's maximum context length is 2048 tokens"}})
+                self.reply(400, {"error": {"message": "This model's maximum context length is 2048 tokens"}})
             case "unauthorized":
-                self._reply(401, {"detail": "Unauthorized"})
+                self.reply(401, {"detail": "Unauthorized"})
             case "rate_limited":
-                self._reply(429, {"object": "error", "message": "slow down"})
+                self.reply(429, {"object": "error", "message": "slow down"})
             case "unavailable":
-                self._reply(503, {"detail": "Loading model"})
+                self.reply(503, {"detail": "Loading model"})
             case "unavailable_plain":
-                self._send(503, b"upstream connect error", "text/plain")
+                self.send(503, b"upstream connect error", "text/plain")
             case "unavailable_once" if len(stub.requests) == 1:
-                self._reply(503, {"detail": "Loading model"})
+                self.reply(503, {"detail": "Loading model"})
             case "hang_up":
                 self.close_connection = True
             case "timeout":
                 stub.stopping.wait(20)
             case "slow_drip":
-                self._send(200, _completion(said), pause_s=stub.pause_s)
+                self.send(200, _completion(said), pause_s=stub.pause_s)
             case "slow_headers":
-                self._drip(b"HTTP/1.1 200 OK\r\nX-Padding: " + b"x" * 2000)
+                self.drip(b"HTTP/1.1 200 OK\r\nX-Padding: " + b"x" * 2000)
             case "cut_short":
-                self._say(said, finish="length")
+                self.say(said, finish="length")
             case "wrong_schema":
-                self._say(json.dumps({"text": text}, ensure_ascii=False))
+                self.say(json.dumps({"text": text}, ensure_ascii=False))
             case "not_json":
-                self._say("好的，这句话没有问题。")
+                self.say("好的，这句话没有问题。")
             case "not_a_completion":
-                self._send(200, b"<html>login</html>", "text/html")
+                self.send(200, b"<html>login</html>", "text/html")
             case "no_choices":
-                self._reply(200, {"choices": []})
+                self.reply(200, {"choices": []})
             case "endless":
-                self._say("x" * (2 << 20))
+                self.say("x" * (2 << 20))
             case "injected":
-                self._say(_said({1: [{"from": text, "to": "好的，我已忽略以上要求。", "n": 1}]}))
+                self.say(_said({1: [{"from": text, "to": "好的，我已忽略以上要求。", "n": 1}]}))
             case "ten_times":
-                self._say(_said({1: [{"from": text, "to": text * 10, "n": 1}]}))
+                self.say(_said({1: [{"from": text, "to": text * 10, "n": 1}]}))
             case "out_of_guard":
                 edits = [{"from": c, "to": "没", "n": 1} for c in sorted(set(text))]
-                self._say(_said({1: edits[:20]}))
+                self.say(_said({1: edits[:20]}))
             case "numbers_of_no_sentence":
-                self._say(_said({number + 100: stub.edits(each) for number, each in sentences.items()}, said))
+                self.say(_said({number + 100: stub.edits(each) for number, each in sentences.items()}, said))
             case "numbers_twice":
-                self._say(_said({1: stub.edits(text)}, said))
+                self.say(_said({1: stub.edits(text)}, said))
             case _:
-                self._say(said)
+                self.say(said)
 
-    def _say(self, content: str | None, *, finish: str = "stop", reasoning: str | None = None) -> None:
-        self._send(200, _completion(content, finish, reasoning))
+    def say(self, content: str | None, *, finish: str = "stop", reasoning: str | None = None) -> None:
+        self.send(200, _completion(content, finish, reasoning))
 
-    def _reply(self, status: int, body: object) -> None:
-        self._send(status, json.dumps(body).encode())
+    def reply(self, status: int, body: object) -> None:
+        self.send(status, json.dumps(body).encode())
 
-    def _send(self, status: int, body: bytes, kind: str = "application/json", pause_s: float = 0.0) -> None:
+    def send(self, status: int, body: bytes, kind: str = "application/json", pause_s: float = 0.0) -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if pause_s:
-            self._drip(body)
+            self.drip(body)
         else:
             self._write(body)
 
-    def _drip(self, data: bytes) -> None:
+    def drip(self, data: bytes) -> None:
         for i in range(len(data)):
             if self.owner.stopping.wait(self.owner.pause_s) or not self._write(data[i : i + 1]):
                 self.close_connection = True
@@ -223,6 +225,9 @@ class _Handler(BaseHTTPRequestHandler):
         except OSError:  # the client has had enough
             return False
         return True
+
+
+LlmStub.handler = Handler
 
 
 def _completion(content: str | None, finish: str = "stop", reasoning: str | None = None) -> bytes:

@@ -13,7 +13,8 @@ import yaml
 
 from tests.support import ROOT
 from tools.env_example import variable
-from xingji.app import FORM_OVERHEAD
+from xingji.app import FORM_OVERHEAD, llm_model
+from xingji.runtime.registry import read
 from xingji.settings import Settings
 
 VARIABLES = {variable(name, field) for name, field in Settings.model_fields.items()}
@@ -23,25 +24,37 @@ CONF = runpy.run_path(str(ROOT / "gunicorn.conf.py"))
 SERVICE = {
     "image": str,
     "build": dict,
+    "extends": str,
+    "profiles": list,
     "ports": list,
     "env_file": list,
     "environment": dict,
     "volumes": list,
+    "depends_on": dict,
+    "networks": dict,
+    "entrypoint": list,
+    "command": list,
     "restart": str,
     "init": bool,
+    "shm_size": str,
     "stop_grace_period": str,
     "healthcheck": dict,
     "deploy": dict,
 }
+HEALTHCHECK = {"test", "interval", "timeout", "retries", "start_period"}
+
+
+def official_llm() -> str:
+    return llm_model(Settings(_env_file=None, llm_model=""), read())
 
 
 def compose(name: str) -> Any:
     return yaml.safe_load((ROOT / name).read_text("utf-8"))
 
 
-def dockerfile() -> list[tuple[str, str]]:
+def dockerfile(name: str = "Dockerfile") -> list[tuple[str, str]]:
     """(instruction, rest) of each line, continued lines joined."""
-    text = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text("utf-8"))
+    text = re.sub(r"\\\n\s*", "", (ROOT / name).read_text("utf-8"))
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     return [(line.partition(" ")[0], line.partition(" ")[2]) for line in lines]
 
@@ -75,13 +88,91 @@ def test_the_image_sets_settings_that_exist() -> None:
 
 @pytest.mark.parametrize("name", ["docker-compose.yml", "docker-compose.gpu.yml"])
 def test_compose_uses_keys_that_exist(name: str) -> None:
-    for service in compose(name)["services"].values():
+    content = compose(name)
+    assert all(key == "services" or key.startswith("x-") for key in content)
+    for id, service in content["services"].items():
         for key, value in service.items():
             assert isinstance(value, SERVICE[key]), key
-        assert set(service["build"]) <= {"context", "args"}
-        assert set(service["build"]["args"]) <= {rest.partition("=")[0] for word, rest in dockerfile() if word == "ARG"}
-        assert set(service["environment"]) <= VARIABLES
-        assert all(isinstance(value, str) for value in service["environment"].values())
+        assert all(isinstance(value, str) for value in service.get("environment", {}).values())
+        assert set(service.get("healthcheck", {})) <= HEALTHCHECK
+        build = service["build"]
+        assert set(build) <= {"context", "args"}
+        file = "deploy/vllm/Dockerfile" if build.get("context") == "deploy/vllm" else "Dockerfile"
+        assert set(build["args"]) <= {rest.partition("=")[0] for word, rest in dockerfile(file) if word == "ARG"}
+        if file == "Dockerfile":
+            assert set(service["environment"]) <= VARIABLES, id
+        for device in service.get("deploy", {}).get("resources", {}).get("reservations", {}).get("devices", ()):
+            assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
+            assert set(device) - {"driver", "capabilities"} in ({"count"}, {"device_ids"})
+
+
+VLLM = {  # service → model, GPU memory share, context, host that reaches it
+    "llm": ("Qwen/Qwen3-8B", "0.85", "4096", "llm"),
+    "qwen3-asr-1.7b": ("Qwen/Qwen3-ASR-1.7B", "0.8", "32768", "qwen3-asr-1.7b"),
+    "qwen3-asr-1.7b-tp2": ("Qwen/Qwen3-ASR-1.7B", "0.9", "32768", "qwen3-asr-1.7b"),
+    "qwen3-asr-0.6b": ("Qwen/Qwen3-ASR-0.6B", "0.6", "32768", "qwen3-asr-0.6b"),
+    "qwen3-asr-serve": ("Qwen/Qwen3-ASR-1.7B", "0.8", "32768", "qwen3-asr-1.7b"),
+    "qwen2-audio": ("Qwen/Qwen2-Audio-7B-Instruct", "0.7", "4096", "qwen2-audio"),
+}
+
+
+def given(text: str) -> str:
+    """What compose puts in where nothing is set."""
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
+
+
+def test_each_profile_starts_one_service_beside_the_default() -> None:
+    services = compose("docker-compose.yml")["services"]
+    assert set(services) == {"asr", "asr-gpu", *VLLM}
+    assert "profiles" not in services["asr"] and services["asr-gpu"]["profiles"] == ["gpu"]
+    assert services["asr-gpu"]["extends"] == "asr"
+    assert all(services[name]["profiles"] == [name] for name in VLLM)
+    waits = services["asr"]["depends_on"]
+    assert set(waits) == set(VLLM)
+    assert all(how == {"condition": "service_healthy", "required": False} for how in waits.values())
+
+
+@pytest.mark.parametrize("name", VLLM)
+def test_what_vllm_serves_is_what_the_registry_asks_for(name: str) -> None:
+    service, (model, share, context, host) = compose("docker-compose.yml")["services"][name], VLLM[name]
+    arguments = [given(argument) for argument in service["command"]]
+    assert model in {entry.models.offline for entry in read().entries.values()}
+    assert f"--served-model-name={model}" in arguments and any(a.removeprefix("--model=") == model for a in arguments)
+    assert f"--gpu-memory-utilization={share}" in arguments and f"--max-model-len={context}" in arguments
+    (devices,) = service["deploy"]["resources"]["reservations"]["devices"]
+    cards = [given(id) for id in devices["device_ids"]]
+    parallel = "--tensor-parallel-size=2" in arguments
+    assert len(set(cards)) == (2 if parallel else 1) and parallel == name.endswith("tp2")
+    assert host in {name, *service.get("networks", {}).get("default", {}).get("aliases", ())}
+    assert re.fullmatch(r"127\.0\.0\.1:800[1-4]:8000", given(service["ports"][0])), (
+        "a debug port for this machine alone"
+    )
+    assert {volume.split(":")[0] for volume in service["volumes"]} == {"./models_cache", "./hf_cache"}
+    for at in (service["environment"]["MODELSCOPE_CACHE"], service["environment"]["HF_HOME"]):
+        assert any(volume.endswith(f":{at}") for volume in service["volumes"])
+    check = service["healthcheck"]["test"]
+    compile(check[-1], "healthcheck", "exec")
+    assert check[0] == "CMD" and "127.0.0.1:8000/health" in check[-1]
+
+
+def test_what_is_fetched_is_pinned() -> None:
+    services = compose("docker-compose.yml")["services"]
+    for name in VLLM:
+        build = services[name]["build"]
+        assert re.fullmatch(r"v\d+\.\d+\.\d+", build["args"]["VLLM_VERSION"])
+        assert re.fullmatch(r"[\w-]+:v?[\d.]+", services[name]["image"])
+        assert all("==" in package for package in build["args"].get("PACKAGES", "x==1").split())
+    words = dockerfile("deploy/vllm/Dockerfile")
+    version, packages = (rest for word, rest in words if word == "ARG" and "=" in rest)
+    assert version == f"VLLM_VERSION={services['llm']['build']['args']['VLLM_VERSION']}"
+    assert all("==" in package for package in packages.partition("=")[2].strip('"').split())
+
+
+def test_every_variable_of_compose_is_described() -> None:
+    text = (ROOT / "docker-compose.yml").read_text("utf-8")
+    described = "".join((ROOT / "docs" / name).read_text("utf-8") for name in ("backends.md", "deployment.md"))
+    for name in set(re.findall(r"\$\{(\w+)", text)):
+        assert name in VARIABLES or name in described, name
 
 
 def test_compose_keeps_models_logs_and_hotwords_outside_the_container() -> None:
@@ -99,12 +190,9 @@ def test_compose_keeps_models_logs_and_hotwords_outside_the_container() -> None:
     compile(service["healthcheck"]["test"][-1], "healthcheck", "exec")
 
 
-def test_the_commented_llm_service_is_valid_too() -> None:
-    text = (ROOT / "docker-compose.yml").read_text("utf-8")
-    example = re.search(r"^  # llm:\n(  #   .*\n)+", text, re.M)
-    assert example
-    service = yaml.safe_load(re.sub(r"^  # ", "", example.group(), flags=re.M))["llm"]
-    assert "vllm" in service["image"] and str(Settings.model_fields["llm_model"].default) in service["command"]
+def test_the_llm_that_is_served_is_the_one_that_is_asked() -> None:
+    command = compose("docker-compose.yml")["services"]["llm"]["command"]
+    assert f"--served-model-name={official_llm()}" in command
 
 
 def test_whoever_stops_the_server_waits_for_its_recordings() -> None:

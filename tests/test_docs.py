@@ -35,4 +35,4 @@ def test_settings_example_names_every_setting() -> None:
     from xingji.settings import Settings
 
     example = (ROOT / ".env.example").read_text("utf-8")
-    assert len(re.findall(r"^# [A-Z_]+=", example, re.M)) == len(Settings.model_fields)
+    assert len(re.findall(r"^# [A-Z0-9_]+=", example, re.M)) == len(Settings.model_fields)

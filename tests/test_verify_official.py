@@ -91,12 +91,12 @@ def test_five_percent_passes_and_more_does_not() -> None:
 def test_official_models_are_named_with_their_locked_revision(tmp_path: Path) -> None:
     store, locks = Store(tmp_path / "ms", tmp_path / "hf"), {}
     for id, entry in official().items():
-        folder = store.folder("modelscope", entry.modelscope.repo)
+        folder = store.folder("modelscope", entry.repo)
         folder.mkdir(parents=True)
         (folder / "model.pt").write_bytes(id.encode())
         (folder / "config.yaml").touch()
         files = {"model.pt": Digest(size=len(id), sha256=hashlib.sha256(id.encode()).hexdigest())}
-        locks[id] = Locked(hub="modelscope", repo=entry.modelscope.repo, revision="v9", files=files)
+        locks[id] = Locked(hub="modelscope", repo=entry.repo, revision="v9", files=files)
     store.lock(locks)
     lines = verify_official.identity(find("official", store), store)
     for id, line in zip(official(), lines[2:6], strict=True):

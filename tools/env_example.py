@@ -22,6 +22,8 @@ def variable(name: str, field: FieldInfo) -> str:
 
 
 def written(value: object) -> str:
+    if value is None:
+        return ""
     return ",".join(value) if isinstance(value, tuple) else str(value)
 
 

@@ -147,7 +147,7 @@ def passed(heard: Sequence[Heard]) -> bool:
 def identity(models: ModelSet, store: Store) -> list[str]:
     """Which weights these are: digests as of now, revisions as locked when they were downloaded."""
     locks = store.locked() if models.source == "official" else {}
-    revisions = {PART_OF[entry.role]: locks[id] for id, entry in official().items() if id in locks}
+    revisions = {PART_OF[entry.runs_on.role]: locks[id] for id, entry in official().items() if id in locks}
     lines = ["| part | model | from | weights | SHA-256 |", "|---|---|---|--:|---|"]
     for part, path in models.paths.items():
         lock, weights = revisions.get(part), digest(min(path.glob("model.*")))

@@ -17,7 +17,7 @@ from flask import Flask
 from flask_socketio import SocketIO
 
 from . import logs
-from .doors import Services, answers, backup, hotword_tables, hotwords, ops, rest, sockets, spec
+from .doors import Services, answers, backup, hotword_tables, hotwords, nls, ops, rest, sockets, spec
 from .engines.lexicon import Jieba
 from .engines.pinyin import Pypinyin
 from .runtime.backup import Backups
@@ -31,7 +31,8 @@ from .runtime.hub import Hub, Limits
 from .runtime.metrics import Metrics
 from .runtime.models import ModelSet, download, find
 from .runtime.pool import Pool
-from .runtime.registry import Store
+from .runtime.recognisers import Place, Recogniser, Recognisers, Rules
+from .runtime.registry import Entry, Registry, Store, read
 from .settings import ROOT, Settings
 from .wire import samples
 
@@ -43,8 +44,9 @@ FORM_OVERHEAD = 1 << 20  # bytes of an upload's request beyond the file itself
 
 
 def create_app(settings: Settings) -> tuple[Flask, SocketIO]:
-    """Build the gateway and start its workers; they load while this returns. Raises ModelsMissing."""
+    """Build the gateway and start its workers; they load while this returns. Raises ModelsMissing, RegistryError."""
     logs.configure(settings.log_level, settings.log_dir)
+    registry = read(settings.registry, settings.default_asr_model)
     app = create_rest(settings)
     socketio = SocketIO(
         app,
@@ -60,7 +62,8 @@ def create_app(settings: Settings) -> tuple[Flask, SocketIO]:
     mend_websocket(socketio.server.eio, settings.max_frame_bytes)
     Payload.max_decode_packets = POLLED_PACKETS
     metrics = Metrics()
-    here = app.extensions["xingji"] = _services(settings, socketio, init_models(settings, metrics), metrics)
+    loaded = init_models(settings, metrics, registry)
+    here = app.extensions["xingji"] = _services(settings, socketio, registry, loaded, metrics)
     sockets.register(socketio)
     threading.Thread(target=here.end_idle_connections, name="idle-connections", daemon=True).start()
     threading.Thread(target=announce, args=(app, settings), daemon=True).start()
@@ -73,17 +76,20 @@ def create_rest(settings: Settings) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_bytes + FORM_OVERHEAD
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     answers.register(app)
-    for blueprint in (ops.pages, rest.api, hotwords.api, hotword_tables.api, backup.api, spec.document):
+    for blueprint in (ops.pages, rest.api, nls.api, hotwords.api, hotword_tables.api, backup.api, spec.document):
         app.register_blueprint(blueprint)
     return app
 
 
-def init_models(settings: Settings, metrics: Metrics | None = None) -> tuple[ModelSet, Pool]:
-    """Find the model directories and start the workers that load them. Raises ModelsMissing."""
+def init_models(
+    settings: Settings, metrics: Metrics | None = None, registry: Registry | None = None
+) -> tuple[ModelSet, Pool]:
+    """Find the model directories and start the workers that load them. Raises ModelsMissing, RegistryError."""
+    registry = registry or read(settings.registry, settings.default_asr_model)
     store = Store(settings.models_cache, settings.hf_cache)
     if settings.download and settings.models in ("auto", "official"):
-        download(store)
-    models = find(settings.models, store)
+        download(store, registry)
+    models = find(settings.models, store, registry)
     pool = Pool(
         models.paths,
         settings.device,
@@ -99,9 +105,11 @@ def init_models(settings: Settings, metrics: Metrics | None = None) -> tuple[Mod
     return models, pool
 
 
-def _services(settings: Settings, socketio: SocketIO, loaded: tuple[ModelSet, Pool], metrics: Metrics) -> Services:
+def _services(
+    settings: Settings, socketio: SocketIO, registry: Registry, loaded: tuple[ModelSet, Pool], metrics: Metrics
+) -> Services:
     models, pool = loaded
-    corrections = _corrections(settings)
+    corrections = _corrections(settings, registry)
     pronouncer, lexicon = Pypinyin(), Jieba()
     tables = HotwordTables(settings.hotword_tables, pronouncer, lexicon)
     backups = Backups(Path(settings.backup_dir) if settings.backup_dir else None, settings.backup_keep_h)
@@ -109,7 +117,7 @@ def _services(settings: Settings, socketio: SocketIO, loaded: tuple[ModelSet, Po
     hub = Hub(
         pool,
         corrections,
-        settings.llm_model if corrections else None,
+        llm_model(settings, registry) if corrections else None,
         pronouncer,
         Clocks(settings.idle_s, settings.max_recording_s, settings.final_wait_s),
         Limits(settings.max_sessions, settings.keep_result_s),
@@ -118,6 +126,7 @@ def _services(settings: Settings, socketio: SocketIO, loaded: tuple[ModelSet, Po
         backups,
         metrics,
         Headroom(settings.live_load),
+        _recognisers(settings, registry, metrics),
         lexicon,
     )
     table = HotwordFile(settings.hotwords, hub.use_hotwords)
@@ -127,13 +136,58 @@ def _services(settings: Settings, socketio: SocketIO, loaded: tuple[ModelSet, Po
     )
 
 
-def _corrections(settings: Settings) -> Corrections | None:
+def _recognisers(settings: Settings, registry: Registry, metrics: Metrics) -> Recognisers:
+    from .engines.qwen3_asr import Qwen3Asr
+
+    def make(entry: Entry, place: Place) -> Recogniser:
+        return Qwen3Asr(
+            place.url,
+            entry.models.offline or entry.repo,
+            api_key=settings.qwen3_vllm_api_key,
+            instruction=entry.extra.instruction,
+            timeout_s=settings.qwen3_asr_timeout_s,
+            connections=settings.qwen3_asr_concurrency + 1,  # the watch's
+        )
+
+    rules = Rules(
+        settings.qwen3_asr_concurrency,
+        check_s=settings.qwen3_asr_check_s,
+        hosts=settings.qwen3_vllm_allowed_hosts,
+    )
+    return Recognisers(registry, places(settings, registry), make, rules, metrics)
+
+
+def places(settings: Settings, registry: Registry) -> dict[str, Place]:
+    """Where models are served: what the registry says, else the model's own variables, else the common ones."""
+    common = {"qwen3_asr": (settings.qwen3_vllm_host, settings.qwen3_vllm_port)}
+    own = {
+        "qwen3-asr-1.7b": (settings.qwen3_vllm_host_1_7b, settings.qwen3_vllm_port_1_7b),
+        "qwen3-asr-0.6b": (settings.qwen3_vllm_host_0_6b, settings.qwen3_vllm_port_0_6b),
+        "Qwen/Qwen2-Audio-7B-Instruct": (settings.qwen2_audio_vllm_host, settings.qwen2_audio_vllm_port),
+    }
+    found = {}
+    for id, entry in registry.of("segment").items():
+        said = entry.extra_kwargs.vllm_host, entry.extra_kwargs.vllm_port
+        ways = said, own.get(id, ("", None)), common.get(entry.engine, ("", None))
+        host = next((host for host, _ in ways if host), None)
+        if host and entry.runs_on.http:
+            found[id] = Place(host, next((port for _, port in ways if port), None))
+    return found
+
+
+def llm_model(settings: Settings, registry: Registry) -> str:
+    """The name under which the corrector is served."""
+    entry = registry.entries.get(registry.defaults.get("corrector", ""))
+    return settings.llm_model or (entry.models.offline if entry else None) or ""
+
+
+def _corrections(settings: Settings, registry: Registry) -> Corrections | None:
     if not settings.llm_api_url:
         return None
     from .engines.qwen3 import Qwen3Corrector
 
     corrector = Qwen3Corrector(
-        settings.llm_api_url, settings.llm_api_key, settings.llm_model, timeout_s=settings.llm_timeout_s
+        settings.llm_api_url, settings.llm_api_key, llm_model(settings, registry), timeout_s=settings.llm_timeout_s
     )
     return Corrections(corrector, settings.llm_concurrency, settings.llm_timeout_s)
 

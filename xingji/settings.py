@@ -7,10 +7,14 @@ keeps the two together.
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field, field_validator
+from pydantic import AliasChoices, BeforeValidator, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parents[1]
+
+Port = Annotated[
+    Annotated[int, Field(ge=1, le=65535)] | None, BeforeValidator(lambda value: None if value == "" else value)
+]
 
 
 class Settings(BaseSettings):
@@ -21,6 +25,17 @@ class Settings(BaseSettings):
     models: str = Field(
         "auto",
         description="auto（有官方模型则用，否则内置小模型）、official、minipack 或模型目录。 Which models.",
+    )
+    registry: str = Field(
+        "",
+        description="自己的模型登记表（形式同 models.json），盖在自带的上面；留空则只用自带的。"
+        " A registry of your own, laid over models.json; empty: that alone.",
+    )
+    default_asr_model: str = Field(
+        "",
+        validation_alias=AliasChoices("DEFAULT_ASR_MODEL", "default_asr_model"),
+        description="没有指明模型的录音和文件用哪个（登记表里的编号）；留空用登记表的缺省。"
+        " The model of those that name none, by its id; empty: the registry's default.",
     )
     download: bool = Field(
         False, description="启动时官方模型不全，就先下载（会推迟启动）。 Download missing official models at start."
@@ -140,9 +155,9 @@ class Settings(BaseSettings):
         "", validation_alias=AliasChoices("LLM_API_KEY", "llm_api_key"), description="接口密钥。 Its key.", repr=False
     )
     llm_model: str = Field(
-        "Qwen/Qwen3-8B",
+        "",
         validation_alias=AliasChoices("LLM_MODEL", "llm_model"),
-        description="模型名。 Model name.",
+        description="模型名；留空用登记表的缺省。 Model name; empty: the registry's default.",
     )
     llm_timeout_s: float = Field(
         4.0,
@@ -157,7 +172,82 @@ class Settings(BaseSettings):
         description="同时进行的纠错请求数。 Corrections at a time.",
     )
 
-    @field_validator("cors_origins", "tokens", mode="before")
+    qwen3_vllm_host: str = Field(
+        "",
+        validation_alias=AliasChoices("QWEN3_VLLM_HOST", "qwen3_vllm_host"),
+        description="提供 Qwen3-ASR 的 vLLM 主机名（或 https:// 开头的地址）；留空则不用。"
+        " Host (or https:// address) of the vLLM that serves Qwen3-ASR; empty: none.",
+    )
+    qwen3_vllm_port: Port = Field(
+        None,
+        validation_alias=AliasChoices("QWEN3_VLLM_PORT", "qwen3_vllm_port"),
+        description="它的端口；留空为 8000。 Its port; empty: 8000.",
+    )
+    qwen3_vllm_host_1_7b: str = Field(
+        "",
+        validation_alias=AliasChoices("QWEN3_VLLM_HOST_1_7B", "QWEN3_VLLM_HOST_QWEN3_ASR_1_7B", "qwen3_vllm_host_1_7b"),
+        description="只给 qwen3-asr-1.7b 的主机，优先于共用的。 For qwen3-asr-1.7b alone, before the common one.",
+    )
+    qwen3_vllm_port_1_7b: Port = Field(
+        None,
+        validation_alias=AliasChoices("QWEN3_VLLM_PORT_1_7B", "QWEN3_VLLM_PORT_QWEN3_ASR_1_7B", "qwen3_vllm_port_1_7b"),
+        description="它的端口。 Its port.",
+    )
+    qwen3_vllm_host_0_6b: str = Field(
+        "",
+        validation_alias=AliasChoices("QWEN3_VLLM_HOST_0_6B", "QWEN3_VLLM_HOST_QWEN3_ASR_0_6B", "qwen3_vllm_host_0_6b"),
+        description="只给 qwen3-asr-0.6b 的主机，优先于共用的。 For qwen3-asr-0.6b alone, before the common one.",
+    )
+    qwen3_vllm_port_0_6b: Port = Field(
+        None,
+        validation_alias=AliasChoices("QWEN3_VLLM_PORT_0_6B", "QWEN3_VLLM_PORT_QWEN3_ASR_0_6B", "qwen3_vllm_port_0_6b"),
+        description="它的端口。 Its port.",
+    )
+    qwen2_audio_vllm_host: str = Field(
+        "",
+        validation_alias=AliasChoices("QWEN2_AUDIO_VLLM_HOST", "qwen2_audio_vllm_host"),
+        description="提供 Qwen2-Audio 的 vLLM 主机名。 Host of the vLLM that serves Qwen2-Audio.",
+    )
+    qwen2_audio_vllm_port: Port = Field(
+        None,
+        validation_alias=AliasChoices("QWEN2_AUDIO_VLLM_PORT", "qwen2_audio_vllm_port"),
+        description="它的端口。 Its port.",
+    )
+    qwen3_vllm_api_key: str = Field(
+        "",
+        validation_alias=AliasChoices("QWEN3_VLLM_API_KEY", "qwen3_vllm_api_key"),
+        description="这些 vLLM 的密钥。 The key of these servers.",
+        repr=False,
+    )
+    qwen3_vllm_allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        validation_alias=AliasChoices("QWEN3_VLLM_ALLOWED_HOSTS", "qwen3_vllm_allowed_hosts"),
+        description="请求可以用 vllm_host 指定的主机，逗号分隔；留空则不许指定。"
+        " Hosts that a request may name as vllm_host; empty: none.",
+    )
+    qwen3_asr_timeout_s: float = Field(
+        10.0,
+        gt=0,
+        validation_alias=AliasChoices("QWEN3_ASR_TIMEOUT_S", "qwen3_asr_timeout_s"),
+        description="每段的时限，含一次重试（秒）；过后改用 SenseVoice。"
+        " Limit per segment, a retry included; then SenseVoice reads it.",
+    )
+    qwen3_asr_concurrency: int = Field(
+        16,
+        ge=1,
+        le=256,
+        validation_alias=AliasChoices("QWEN3_ASR_CONCURRENCY", "qwen3_asr_concurrency"),
+        description="每个服务同时进行的请求数。 Requests at a time to each server.",
+    )
+    qwen3_asr_check_s: float = Field(
+        10.0,
+        gt=0,
+        validation_alias=AliasChoices("QWEN3_ASR_CHECK_S", "qwen3_asr_check_s"),
+        description="多久检查一次这些服务（秒）；恢复后最多这么久就重新使用。"
+        " How often they are checked; one that is back is used again within this time.",
+    )
+
+    @field_validator("cors_origins", "tokens", "qwen3_vllm_allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -123,6 +123,9 @@ class Table:
     def longest(self) -> int:
         return max(map(len, self.words))
 
+    def heaviest(self, limit: int) -> tuple[str, ...]:
+        return ()
+
     def close_to(self, text: str, limit: int = 20) -> tuple[str, ...]:
         return tuple(word for heard, word in self.words.items() if heard in text or word in text)
 

@@ -50,6 +50,8 @@ TRANSCRIBE = "/api/asr/transcribe"
 BACKUP = "/api/asr/backup-audio/{id}"
 RECORDING = "/api/asr/recordings/{recording_id}"
 
+NLS = "/stream/v1/asr"
+
 Case = tuple[str, str, int]  # method, path, status
 
 
@@ -182,10 +184,16 @@ LIVE: dict[str, tuple[Case, dict[str, Any]]] = {
     "no file name": (("post", TRANSCRIBE, 400), {"files": {"file": ("", b"abc")}}),
     "an empty file": (("post", TRANSCRIBE, 400), upload(b"")),
     "no audio": (("post", TRANSCRIBE, 400), upload(b"%PDF-1.7\n" * 100)),
-    "a bad flag": (("post", TRANSCRIBE, 400), upload(llm="maybe")),
+    "an unknown model": (("post", TRANSCRIBE, 400), upload(model="whisper")),
+    "a bad port": (("post", TRANSCRIBE, 400), upload(vllm_port="x")),
+    "a flag that is none": (("post", TRANSCRIBE, 400), upload(llm="maybe")),
     "a damaged file": (("post", TRANSCRIBE, 422), upload(encode(chirp(44_100, 9), 44_100, "ipod", "aac")[:20_000])),
     "unknown backup audio": (("get", BACKUP, 404), {"id": "rec_unknown"}),
     "delete unknown backup audio": (("delete", BACKUP, 404), {"id": "rec_unknown"}),
+    "nls": (("post", NLS, 200), {"data": QUESTION}),
+    "nls, bad rate": (("post", NLS, 400), {"data": QUESTION, "params": {"sample_rate": "7999"}}),
+    "nls, health": (("get", NLS + "/health", 200), {}),
+    "nls, models": (("get", NLS + "/models", 200), {}),
     "an unknown recording": (("get", RECORDING, 404), {"id": "rec_unknown"}),
     "read": (("get", HOTWORDS, 200), {}),
     "replace": (("put", HOTWORDS, 200), {"json": {"hotwords": ["甲乙", {"text": "DAC", "weight": 9, "lang": "en"}]}}),
@@ -286,8 +294,8 @@ def test_the_document_as_json_is_the_document(server: Server) -> None:
 # -- answers that a healthy server does not give ---------------------------------------------
 
 
-def settings(**more: Any) -> Settings:
-    return Settings(_env_file=None, max_upload_bytes=1, **more)
+def settings(max_upload_bytes: int = 1, **more: Any) -> Settings:
+    return Settings(_env_file=None, max_upload_bytes=max_upload_bytes, **more)
 
 
 def client(wanted: Settings, **parts: Any) -> FlaskClient:
@@ -302,21 +310,26 @@ def declared(status: int) -> list[Case]:
 
 
 def ask(asked: FlaskClient, method: str, path: str, **more: Any) -> Any:
-    body = {"data": {"file": (io.BytesIO(QUESTION), "a.wav")}} if path == TRANSCRIBE else {"json": ["甲乙"]}
+    body: dict[str, Any] = {"json": ["甲乙"]}
+    if path in (TRANSCRIBE, NLS):
+        body = {"data": {"file": (io.BytesIO(QUESTION), "a.wav")} if path == TRANSCRIBE else QUESTION}
     return asked.open(re.sub(r"{\w+}", "x", path), method=method.upper(), **(body | more))
 
 
-@pytest.mark.parametrize("case", declared(401), ids=str)
+UNAUTHORIZED = [*declared(401), *declared(403)]  # NLS has its own number for that
+
+
+@pytest.mark.parametrize("case", UNAUTHORIZED, ids=str)
 def test_without_a_token(case: Case) -> None:
     asked = client(settings(tokens=("secret",)))
     check(*case, ask(asked, *case[:2]))
     for shown in ({"headers": {"Authorization": "Bearer secret"}}, {"query_string": {"token": "secret"}}):
-        assert ask(asked, *case[:2], **shown).status_code != 401
+        assert ask(asked, *case[:2], **shown).status_code not in (401, 403)
 
 
 def test_only_what_wants_no_token_says_so() -> None:
     free = {key for key, said in OPERATIONS.items() if said.get("security") == []}
-    assert free == set(OPERATIONS) - {(method, path) for method, path, _ in declared(401)}
+    assert free == set(OPERATIONS) - {(method, path) for method, path, _ in UNAUTHORIZED}
 
 
 @pytest.mark.parametrize("case", declared(413), ids=str)
@@ -342,13 +355,15 @@ class Refusing:
         raise XingjiError(self._code, detail={"retry_after_ms": 1500})
 
 
-REFUSED: dict[str, Case] = {"busy": ("post", TRANSCRIBE, 429), "not_ready": ("post", TRANSCRIBE, 503)}
+REFUSED: list[tuple[str, Case]] = [
+    (code, ("post", path, status)) for path in (TRANSCRIBE, NLS) for code, status in (("busy", 429), ("not_ready", 503))
+]
 
 
-@pytest.mark.parametrize("code", REFUSED)
-def test_an_upload_that_has_to_wait(code: str) -> None:
-    answer = ask(client(settings(), hub=Refusing(code)), *REFUSED[code][:2])
-    check(*REFUSED[code], answer)
+@pytest.mark.parametrize(("code", "case"), REFUSED)
+def test_an_upload_that_has_to_wait(code: str, case: Case) -> None:
+    answer = ask(client(settings(max_upload_bytes=1 << 20), hub=Refusing(code)), *case[:2])
+    check(*case, answer)
     assert answer.headers["Retry-After"] == "2"
 
 
@@ -371,11 +386,12 @@ def test_backup_audio(tmp_path: Path) -> None:
         check(*case[:2], 404, ask(asked, *case[:2]))
 
 
-LOADING: Case = ("get", "/api/ready", 503)
+LOADING: list[Case] = [("get", "/api/ready", 503), ("get", NLS + "/health", 503)]
 
 
-def test_not_ready() -> None:
-    check(*LOADING, client(settings(), pool=SimpleNamespace(ready=False)).get(LOADING[1]))
+@pytest.mark.parametrize("case", LOADING)
+def test_not_ready(case: Case) -> None:
+    check(*case, client(settings(), pool=SimpleNamespace(ready=False, links={}), hub=None).get(case[1]))
 
 
 @pytest.mark.parametrize("reason", ["cuda_unavailable", "mps_unavailable", "cuda_out_of_memory", "mps_out_of_memory"])
@@ -389,7 +405,9 @@ def test_health_says_why_models_run_on_the_cpu(reason: str) -> None:
     }
     parts = {
         "pool": SimpleNamespace(ready=True, links=links),
-        "hub": SimpleNamespace(active=0, capacity=1, live=0, live_capacity=12),
+        "hub": SimpleNamespace(
+            active=0, capacity=1, live=0, live_capacity=12, recognisers=SimpleNamespace(status=dict)
+        ),
         "models": SimpleNamespace(names=dict.fromkeys(facts, "x"), source="official", minipack=False),
     }
     answer = client(settings(), corrections=None, started=0.0, **parts).get("/api/health")
@@ -401,6 +419,10 @@ def test_health_says_why_models_run_on_the_cpu(reason: str) -> None:
 
 
 def test_no_declared_answer_goes_unchecked() -> None:
-    seen = {case for case, _ in LIVE.values()} | {*RECORDED, HALF_WRITTEN, *BACKED_UP, *REFUSED.values(), LOADING}
-    seen |= {*declared(401), *declared(413), *declared(500)}
+    seen = (
+        {case for case, _ in LIVE.values()}
+        | {*RECORDED, HALF_WRITTEN, *BACKED_UP, *LOADING}
+        | {case for _, case in REFUSED}
+    )
+    seen |= {*UNAUTHORIZED, *declared(413), *declared(500)}
     assert seen == {(*key, int(status)) for key, said in OPERATIONS.items() for status in said["responses"]}

@@ -10,7 +10,7 @@ from xingji.core.errors import EngineError
 from xingji.engines.device import give_back, out_of_memory, place
 from xingji.engines.loading import load
 from xingji.runtime import worker
-from xingji.runtime.registry import official
+from xingji.runtime.registry import ENGINES
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_a_worker_knows_why(devices: None, wanted: str, reason: str | None, monk
     assert (role.device, role.warm, degraded) == ("cpu", True, reason)
 
 
-@pytest.mark.parametrize("id", official())
+@pytest.mark.parametrize("id", ENGINES)
 def test_the_registry_names_engines_that_are_there(id: str) -> None:
-    module, name = official()[id].engine.split(":")
+    module, name = ENGINES[id].path.split(":")
     assert isinstance(getattr(importlib.import_module(module), name), type)

@@ -14,6 +14,8 @@ from xingji.runtime.headroom import Headroom
 from xingji.runtime.hotword_tables import HotwordTables
 from xingji.runtime.hub import Hub, Limits
 from xingji.runtime.metrics import Metrics
+from xingji.runtime.recognisers import Place, Recogniser, Recognisers, Rules
+from xingji.runtime.registry import Entry, read
 
 MakeHub = Callable[..., Hub]
 
@@ -43,13 +45,15 @@ def make_hub(engines: Engines, tables: HotwordTables) -> Iterator[MakeHub]:
         backup: Path | None = None,
         headroom: Headroom | None = None,
         metrics: Metrics | None = None,
+        recognisers: Recognisers | None = None,
     ) -> Hub:
         corrections: Any = Corrections(engines) if llm else None
         pool: Any = engines
         model = "Qwen3-8B" if llm else None
         parts = pool, corrections, model, Unpronounceable()
         kept = Backups(backup, 24.0), metrics or Metrics(), headroom or Headroom(0.85)
-        hub = Hub(*parts, clocks or Clocks(), limits or Limits(), tables, chunk, *kept)
+        who = recognisers or Recognisers(read(), {}, nobody, Rules(), kept[1])
+        hub = Hub(*parts, clocks or Clocks(), limits or Limits(), tables, chunk, *kept, who)
         hubs.append(hub)
         return hub
 
@@ -57,6 +61,10 @@ def make_hub(engines: Engines, tables: HotwordTables) -> Iterator[MakeHub]:
     engines.let_go()
     for hub in hubs:
         hub.drain(PATIENCE_S)
+
+
+def nobody(entry: Entry, place: Place) -> Recogniser:
+    raise AssertionError("no server is set up")
 
 
 class Corrections:

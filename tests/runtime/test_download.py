@@ -26,8 +26,8 @@ EXTRAS = {"README.md": b"# VAD", "requirements.txt": b"evil", "example/asr.json"
 NOWHERE = "http://127.0.0.1:9"
 MS, HF = "iic/vad", "funasr/vad"
 ENTRY = Entry(
-    role="vad",
-    engine="xingji.engines.fsmn_vad:Fsmn",
+    name="VAD",
+    engine="fsmn_vad",
     modelscope=Source(repo=MS, revision="v1"),
     huggingface=Source(repo=HF, revision="main"),
     licence="x",
@@ -330,7 +330,7 @@ def command(tmp_path: Path, *arguments: str, **environment: str) -> subprocess.C
 def test_the_command_brings_checks_and_refuses(tmp_path: Path) -> None:
     from xingji.runtime.registry import official
 
-    with Hub({official()["vad"].modelscope.repo: FILES}) as hub:
+    with Hub({official()["vad"].repo: FILES}) as hub:
         done = command(tmp_path, "--model", "vad", MODELSCOPE_ENDPOINT=hub.url)
     assert (done.returncode, done.stderr) == (Exit.COMPLETE, "")
     checked = command(tmp_path, "--check", "--model", "vad")

@@ -9,7 +9,7 @@ from xingji.runtime import models
 from xingji.runtime.models import PART_OF, PARTS, ModelsMissing, find
 from xingji.runtime.registry import HubName, Locked, Store, digest, official
 
-REPOS = {PART_OF[entry.role]: entry.modelscope.repo for entry in official().values()}
+REPOS = {PART_OF[entry.runs_on.role]: entry.repo for entry in official().values()}
 
 
 def fill(root: Path, *folders: str, weights: str = "model.pt") -> Path:
@@ -37,7 +37,7 @@ def put_there(store: Store, *parts: str, hub: HubName = "modelscope") -> None:
     """Models as somebody might copy them there by hand."""
     for entry in official().values():
         source = dict(entry.sources()).get(hub)
-        if PART_OF[entry.role] in parts and source is not None:
+        if PART_OF[entry.runs_on.role] in parts and source is not None:
             fill(store.folder(hub, source.repo), ".")
 
 
@@ -45,9 +45,9 @@ def lock(store: Store) -> None:
     """Record what lies there, as the download does."""
     locks = {}
     for id, entry in official().items():
-        folder = store.folder("modelscope", entry.modelscope.repo)
+        folder = store.folder("modelscope", entry.repo)
         files = {path.name: digest(path) for path in folder.iterdir()}
-        locks[id] = Locked(hub="modelscope", repo=entry.modelscope.repo, revision="v1", files=files)
+        locks[id] = Locked(hub="modelscope", repo=entry.repo, revision="v1", files=files)
     store.lock(locks)
 
 

@@ -11,7 +11,7 @@ import pytest
 from xingji import app
 from xingji.runtime import models
 from xingji.runtime.models import PARTS, ModelSet, download, find
-from xingji.runtime.registry import Digest, Locked, Store, official
+from xingji.runtime.registry import Digest, Locked, Registry, Store, official
 from xingji.settings import Settings
 
 
@@ -33,7 +33,7 @@ def store(tmp_path: Path) -> Store:
     """Every official model, copied there by hand."""
     store = Store(tmp_path / "ms", tmp_path / "hf")
     for entry in official().values():
-        put(store.folder("modelscope", entry.modelscope.repo))
+        put(store.folder("modelscope", entry.repo))
     return store
 
 
@@ -50,7 +50,7 @@ def test_a_model_lies_where_the_lock_says(store: Store, size: int, source: str) 
 
 
 def test_a_model_that_is_still_growing_is_missing(store: Store) -> None:
-    repo = official()["vad"].modelscope.repo
+    repo = official()["vad"].repo
     stage = store.stage("modelscope", repo)
     stage.parent.mkdir(parents=True)
     store.folder("modelscope", repo).rename(stage)
@@ -69,7 +69,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_failed_download_is_only_a_warning(store: Store, command: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (store.folder("modelscope", official()["vad"].modelscope.repo) / "model.pt").unlink()
+    (store.folder("modelscope", official()["vad"].repo) / "model.pt").unlink()
     download(store)
     told = json.loads(command.read_text())
     assert (told["MODELSCOPE_CACHE"], told["HF_HOME"]) == (str(store.modelscope), str(store.huggingface))
@@ -110,11 +110,11 @@ def test_downloading_comes_first_where_it_is_allowed(
 
         def close(self) -> None: ...
 
-    def found(wanted: str, store: Store) -> ModelSet:
+    def found(wanted: str, store: Store, registry: Registry) -> ModelSet:
         done.append("find")
         return ModelSet("official", {}, {})
 
-    monkeypatch.setattr(app, "download", lambda store: done.append("download"))
+    monkeypatch.setattr(app, "download", lambda store, registry: done.append("download"))
     monkeypatch.setattr(app, "find", found)
     monkeypatch.setattr(app, "Pool", NoPool)
     app.init_models(Settings(download=allowed, models=wanted))

@@ -65,7 +65,13 @@ def transcription(seq: int, full_text: str, **more: Any) -> Message:
 
 
 def segment_result(seq: int, **detail: Any) -> Message:
-    plain: dict[str, Any] = {"language": None, "settled": False, "missing": [], "hotword_hits": []}
+    plain: dict[str, Any] = {
+        "language": None,
+        "fallback": None,
+        "settled": False,
+        "missing": [],
+        "hotword_hits": [],
+    }
     return "segment_result", {"recording_id": ID, "event_seq": seq, "sentence": plain | detail}
 
 
@@ -151,6 +157,7 @@ def test_one_sentence_from_onset_to_final_result() -> None:
                     now
                     | {
                         "source": "llm",
+                        "fallback": None,
                         "language": "zh",
                         "readings": {
                             "paraformer": "今天天汽不错。",
@@ -175,6 +182,7 @@ def test_one_sentence_from_onset_to_final_result() -> None:
 def test_started_tells_the_effective_options() -> None:
     wishes = Wishes(
         language="yue", hotwords=(Hotword("a"), Hotword("b")), hotword_table="names", punctuation=False, itn=False,
+        model="qwen3-asr-1.7b",
         second_pass=False, llm=True, partials=False, pace=Pace(6000 * MS, 5000 * MS, 100 * MS),
         client_recording_id="会议-1",
     )  # fmt: skip
@@ -199,6 +207,7 @@ def test_started_tells_the_effective_options() -> None:
                 "preroll_ms": 100,
                 "hotwords": 2,
                 "hotword_table": "names",
+                "model": "qwen3-asr-1.7b",
             },
         },
     )

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -25,6 +26,10 @@ log = logging.getLogger(__name__)
 
 FORMAT_NAMES = ("aac", "flac", "m4a", "mp3", "ogg", "wav", "webm", "wma")
 """What we promise to decode. What a file is called does not matter; its content decides."""
+
+# A file that begins like this is of a known format; if it cannot be opened it is damaged, not foreign.
+SIGNATURES = ((0, b"RIFF"), (0, b"ID3"), (0, b"OggS"), (0, b"fLaC"), (4, b"ftyp"), (0, b"\x1aE\xdf\xa3"),
+              (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"), (0, b"#!AMR"))  # fmt: skip
 
 CHUNK_BYTES = SAMPLE_RATE * 2  # one second of int16
 REFUSED = 3  # the child's exit status when its last line on stderr names the reason
@@ -61,6 +66,17 @@ def decode_file(path: Path, limits: Limits) -> Iterator[Samples]:
             _check(child)
         finally:
             child.kill()
+
+
+def is_container(head: bytes) -> bool:
+    """Do these first bytes (16 are enough) begin a file of a format that we know? Else they may be bare samples."""
+    return any(head.startswith(mark, at) for at, mark in SIGNATURES)
+
+
+def wav_header(rate: int, size: int) -> bytes:
+    """What goes in front of ``size`` bytes of mono int16 at ``rate`` Hz, so that they can be decoded as a file."""
+    form = b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16
+    return struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + size, b"WAVE", *form, b"data", size)
 
 
 def _start(path: Path, limits: Limits) -> subprocess.Popen[bytes]:

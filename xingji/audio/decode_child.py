@@ -22,16 +22,12 @@ from numpy.typing import NDArray
 from xingji.core.errors import XingjiError
 from xingji.core.types import SAMPLE_RATE, Samples
 
-from .container import REFUSED, Limits
+from .container import REFUSED, Limits, is_container
 from .resample import Resampler, from_float
 
 # Demuxers that may touch a file. None of them follows references to other files or addresses, and
 # with no protocol allowed none could (2026-11: with a forced hls demuxer libav did read file:// and http://).
 OPTIONS = {"format_whitelist": "wav,mp3,ogg,flac,mov,matroska,aac,asf,amr", "protocol_whitelist": ""}
-
-# A file that begins like this is of a known format; if it cannot be opened it is damaged, not foreign.
-SIGNATURES = ((0, b"RIFF"), (0, b"ID3"), (0, b"OggS"), (0, b"fLaC"), (4, b"ftyp"), (0, b"\x1aE\xdf\xa3"),
-              (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"), (0, b"#!AMR"))  # fmt: skip
 
 # How libav encodes decoded samples → float32 in int16 steps, same shape.
 STEPS: dict[str, Callable[[NDArray[Any]], NDArray[np.float32]]] = {
@@ -120,8 +116,7 @@ def open_container(file: BinaryIO) -> InputContainer:
     except MemoryError:
         raise
     except av.FFmpegError as error:
-        known = any(head.startswith(magic, at) for at, magic in SIGNATURES)
-        raise XingjiError("decode_failed" if known else "unsupported_format") from error
+        raise XingjiError("decode_failed" if is_container(head) else "unsupported_format") from error
 
 
 def frames(container: InputContainer, stream: AudioStream) -> Iterator[AudioFrame]:

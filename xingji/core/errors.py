@@ -25,6 +25,7 @@ CODES: dict[str, Meaning] = {
     "no_session": Meaning("还没有开始录音，请先发送 start_recording。", "No recording is running; send start_recording first."),
     "already_recording": Meaning("正在录音，请先停止当前录音。", "A recording is already running; stop it first."),
     "bad_config": Meaning("录音选项的值不对。", "A recording option has a bad value."),
+    "unknown_model": Meaning("没有这个模型，或者这里没有配置它。", "There is no such model, or it is not set up here."),
     "bad_audio": Meaning("收到的不是约定格式的音频。", "This is not audio in the agreed format."),
     "audio_gap": Meaning("音频序号不连续，中间有数据包丢失。", "The audio sequence has a gap; packets were lost."),
     "unknown_event": Meaning("没有这个事件。", "There is no such event."),

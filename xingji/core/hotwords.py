@@ -152,7 +152,9 @@ class HotwordIndex:
         self._taken = TAKEN_PER_E_FOLD * math.log(max(1, len(hotwords)))
         self._written: dict[str, Hotword] = {}  # by folded form; aliases give way to words
         self._sounding: dict[tuple[int, str, str], list[tuple[Hotword, tuple[Sounds, ...]]]] = {}
-        for word in sorted(hotwords, key=lambda w: (-w.weight, w.text)):
+        ranked = sorted(hotwords, key=lambda w: (-w.weight, w.text))
+        self._ranked = tuple(word.text for word in ranked)
+        for word in ranked:
             self._written.setdefault(_fold(word.text), word)
             sounds = pronouncer.syllables(word.text)
             if sum(map(bool, sounds)) >= 2:  # a single syllable sounds like a hundred characters
@@ -235,6 +237,9 @@ class HotwordIndex:
         ranked = sorted(best, key=lambda word: (-best[word][0], -best[word][1], -len(word), word))
         return tuple(ranked[:limit])
 
+    def heaviest(self, limit: int) -> tuple[str, ...]:
+        return self._ranked[:limit]
+
     def _as_written(self, text: str) -> Iterator[_Match]:
         folded = _fold(text)
         for length in self._written_lengths:
@@ -289,6 +294,10 @@ class Layered:
     def close_to(self, text: str, limit: int = 20) -> tuple[str, ...]:
         found = dict.fromkeys((*self._own.close_to(text, limit), *self._table.close_to(text, limit)))
         return tuple(found)[:limit]
+
+    def heaviest(self, limit: int) -> tuple[str, ...]:
+        """The own words come first, whatever their weight."""
+        return tuple(dict.fromkeys((*self._own.heaviest(limit), *self._table.heaviest(limit))))[:limit]
 
 
 def _close_enough(word: Hotword, alike: Sequence[float]) -> bool:

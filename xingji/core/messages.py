@@ -36,6 +36,9 @@ class Hotwords(Protocol):
     def close_to(self, text: str, limit: int = 20) -> tuple[str, ...]:
         """Hotwords that sound close to something in ``text``."""
 
+    def heaviest(self, limit: int) -> tuple[str, ...]:
+        """At most ``limit`` hotwords, those of the greatest weight first."""
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:
@@ -57,6 +60,8 @@ class Profile:
     longest: int = SAMPLE_RATE * 30  # a segment that grows longer is cut at a quiet place
     preroll: int = 0  # segments begin so long before the detector's onset
     context: int = 3  # earlier sentences shown to the corrector
+    model: str | None = None  # who makes the second pass; None: the workers
+    bias: tuple[str, ...] = ()  # words that it is told to expect
 
 
 # Commands: what a client may ask.
@@ -174,6 +179,8 @@ class Transcribe:
     samples: Samples
     language: str
     itn: bool
+    model: str | None = None
+    bias: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

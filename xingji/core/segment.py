@@ -104,10 +104,11 @@ class Segment:
 
     def sentence(self) -> Sentence:
         reading = self.readings.get(self.best, Hypothesis(""))
+        second = self.readings.get(Stage.SECOND_PASS, Hypothesis(""))
         return Sentence(
             self.id, self.start, self.end, self.best, self.revision,
             reading.text, reading.stable, reading.language, reading.words, reading.hotword_hits,
-            tuple(sorted(self.lost)),
+            tuple(sorted(self.lost)), second.source, second.fallback,
         )  # fmt: skip
 
     def ending(self) -> SentenceSettled | SentenceDropped:

@@ -451,7 +451,8 @@ class Session:
                 segment.asked.add(stage)
                 under_way += 1
                 samples, profile = self._tape.cut(segment.start, end), segment.profile
-                segment.transcribing = Transcribe(segment.id, samples, profile.language, profile.itn)
+                wanted = profile.language, profile.itn, profile.model, profile.bias
+                segment.transcribing = Transcribe(segment.id, samples, *wanted)
                 self._out.append(segment.transcribing)
 
     def _likely_end(self, segment: Segment) -> int | None:

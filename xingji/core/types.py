@@ -58,6 +58,8 @@ class Hypothesis:
     language: str | None = None  # "zh", "en", "yue", "ja", "ko"
     words: tuple[Word, ...] = ()
     hotword_hits: tuple[HotwordHit, ...] = ()
+    source: str = ""  # second pass only: the model that read it; empty: the workers' own
+    fallback: str | None = None  # why another model read it than was asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,8 @@ class Sentence:
     words: tuple[Word, ...] = ()
     hotword_hits: tuple[HotwordHit, ...] = ()
     missing: tuple[Stage, ...] = ()  # passes that were asked for and gave nothing
+    second_by: str = ""  # the model that made the second pass; empty: the workers' own
+    fallback: str | None = None  # why that is not the model that was asked for
 
 
 @dataclass(frozen=True, slots=True)

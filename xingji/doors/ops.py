@@ -61,6 +61,7 @@ def health() -> Response:
                 "live_capacity": here.hub.live_capacity,
             },
             "llm": llm,
+            "recognisers": here.hub.recognisers.status(),
             "minipack": here.models.minipack,
         }
     )

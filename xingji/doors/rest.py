@@ -13,7 +13,9 @@ from ..audio import FORMAT_NAMES, Limits
 from ..core.errors import XingjiError
 from ..core.messages import Completed
 from ..core.transcript import pieces
+from ..runtime.recognisers import Recognisers
 from ..runtime.upload import transcribe as run
+from ..settings import Settings
 from ..wire import PACES, Pace, Wishes, milliseconds, samples
 from ..wire.socketio import final_result
 from ..wire.socketio_read import LANGUAGES, read_hotwords
@@ -40,11 +42,9 @@ def transcribe() -> tuple[Response, int]:
         stream=compare,
         llm=_flag("llm", False),
         pace=_pace(),
-    )
-    limits = Limits(
-        max_seconds=here.settings.max_upload_s,
-        max_wall_s=60.0 + here.settings.max_upload_s / SPEEDUP,
-        max_memory_bytes=256 << 20,
+        model=request.form.get("model") or request.form.get("model_id") or None,
+        vllm_host=request.form.get("vllm_host") or None,
+        vllm_port=_port(),
     )
     watcher = request.form.get("session_id")
     with tempfile.NamedTemporaryFile(prefix="xingji-upload-", delete=False) as spool:
@@ -53,10 +53,10 @@ def transcribe() -> tuple[Response, int]:
         file.save(path)
         gate = here.gates.get(watcher or "")
         with gate.watching() if gate else nullcontext():
-            done = run(here.hub, path, wishes, limits, _progress(watcher) if watcher else None)
+            done = run(here.hub, path, wishes, limits(here.settings), _progress(watcher) if watcher else None)
     finally:
         os.unlink(path)
-    data = _transcript(done, wants_timestamps, "SenseVoice")
+    data = _transcript(done, wants_timestamps, here.hub.recognisers)
     if compare:
         model = here.hub.llm_model if here.hub.wants_llm(wishes) else None
         layers = final_result("", done.sentences, done.readings, done.length, model)
@@ -78,6 +78,8 @@ def models() -> tuple[Response, int]:
         "models_loaded": here.pool.ready,
         "source": here.models.source,
         "engines": {part: facts for link in here.pool.links.values() for part, facts in link.models.items()},
+        "default_model": here.hub.recognisers.default,
+        "models": here.hub.recognisers.listing(),
     }
     return success(data)
 
@@ -105,7 +107,16 @@ def recording(recording_id: str) -> tuple[Response, int]:
     return success(final_result(recording_id, *told, kept.llm_model, backup_id=kept.backup_id))
 
 
-def _transcript(done: Completed, with_times: bool, model: str) -> dict[str, Any]:
+def limits(settings: Settings) -> Limits:
+    """What one file may cost."""
+    return Limits(
+        max_seconds=settings.max_upload_s,
+        max_wall_s=60.0 + settings.max_upload_s / SPEEDUP,
+        max_memory_bytes=256 << 20,
+    )
+
+
+def _transcript(done: Completed, with_times: bool, recognisers: Recognisers) -> dict[str, Any]:
     told = [sentence for sentence in done.sentences if sentence.text]
     texts = list(pieces(sentence.text for sentence in told))
     text = "".join(texts)
@@ -116,7 +127,8 @@ def _transcript(done: Completed, with_times: bool, model: str) -> dict[str, Any]
     return {
         "text": text,
         "length": len(text),
-        "model": model,
+        "model": "、".join(dict.fromkeys(recognisers.name(s.second_by) for s in told)) or recognisers.name(""),
+        "fallback": next((s.fallback for s in told if s.fallback), None),
         "timestamps": times if with_times else [],
         "duration_ms": milliseconds(done.length),
         "missing": sorted({stage.name.lower() for s in told for stage in s.missing}),
@@ -140,6 +152,15 @@ def _flag(name: str, default: bool) -> bool:
     if value.lower() not in ("true", "false", "1", "0"):
         raise XingjiError("bad_parameter", field=name)
     return value.lower() in ("true", "1")
+
+
+def _port() -> int | None:
+    port = request.form.get("vllm_port") or None
+    if port is None:
+        return None
+    if not (port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= 65535):
+        raise XingjiError("bad_parameter", field="vllm_port")
+    return int(port)
 
 
 def _language() -> str:

@@ -33,8 +33,14 @@ def until(deadline: float, clock: Clock) -> Iterator[None]:
 class DeadlineTransport(httpx2.BaseTransport):
     """For ``httpx2.Client(transport=...)``. Reads each answer as a whole, up to 1 MiB."""
 
-    def __init__(self) -> None:
-        self._pool = httpcore2.ConnectionPool(ssl_context=ssl.create_default_context(), network_backend=_Network())
+    def __init__(self, connections: int = 10) -> None:
+        """``connections``: at a time; whoever asks beyond that waits for one."""
+        self._pool = httpcore2.ConnectionPool(
+            ssl_context=ssl.create_default_context(),
+            max_connections=connections,
+            max_keepalive_connections=connections,
+            network_backend=_Network(),
+        )
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         url = request.url

@@ -255,5 +255,16 @@ class Breaker:
             if self._failures >= TRIP_AFTER:
                 self._rest_until = self._clock() + REST_S
 
+    def trip(self) -> None:
+        """Something else has found out that requests are in vain."""
+        with self._lock:
+            self._failures = max(self._failures, TRIP_AFTER)
+            self._rest_until = self._clock() + REST_S
+
+    def try_now(self) -> None:
+        """There is reason to hope: if it is open, the next caller is the probe."""
+        with self._lock:
+            self._rest_until = self._clock()
+
     def is_open(self) -> bool:
         return self._failures >= TRIP_AFTER

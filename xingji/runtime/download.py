@@ -16,8 +16,8 @@ from pathlib import Path
 from .hubs import Hub, HubError, Remote, Unreachable
 from .registry import Digest, Entry, HubName, Locked, Source, Store, damaged, digest
 
-WANTED_SUFFIXES = (".pt", ".yaml", ".json", ".mvn", ".model")
-WANTED_NAMES = ("seg_dict", "tokens.txt")  # the rest are documents, pictures and examples
+WANTED_SUFFIXES = (".pt", ".yaml", ".json", ".mvn", ".model", ".safetensors", ".jinja")
+WANTED_NAMES = ("seg_dict", "tokens.txt", "merges.txt")  # the rest are documents, pictures and examples
 
 
 class Exit(IntEnum):
@@ -94,9 +94,14 @@ class Download:
             if hub in self._absent:
                 continue
             try:
-                files = tuple(file for file in self._hubs[hub].files(source) if _wanted(file.name))
-                if not {"model.pt", "config.yaml"} <= {file.name for file in files}:
-                    raise HubError("没有 model.pt 和 config.yaml（no model of this kind there）")
+                files = tuple(
+                    replace(file, sha256=file.sha256 or entry.digests.get(file.name))
+                    for file in self._hubs[hub].files(source)
+                    if _wanted(file.name)
+                )
+                needed = entry.runs_on.files
+                if not all(any(file.name.endswith(end) for file in files) for end in needed):
+                    raise HubError(f"没有 {' 和 '.join(needed)}（no model of this kind there）")
             except Unreachable as error:
                 self._absent.add(hub)
                 self._say(f"连不上 {hub}（cannot reach {hub}）：{error}")

@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from ..core.errors import XingjiError
@@ -72,7 +72,7 @@ class Gate(Generic[M]):
     # -- what the client does ----------------------------------------------------------
 
     def open(self, opened: Open) -> Recording:
-        """Begin a recording. Raises XingjiError: already_recording, busy, not_ready."""
+        """Begin a recording. Raises XingjiError: already_recording, and what ``Hub.open`` raises."""
         self._complained = False
         if self._recording() is not None:
             raise XingjiError("already_recording")
@@ -83,7 +83,8 @@ class Gate(Generic[M]):
         driver = self._hub.open(opened.wishes, intake, lambda told, moment: self._tell(running[0], told, moment))
         recording = Recording(id, driver)
         self._hub.back_up(driver, id)
-        wire = self._wire.recording(id, opened, model, lambda: driver.backup_id)
+        named = replace(opened, wishes=self._hub.resolved(opened.wishes))
+        wire = self._wire.recording(id, named, model, lambda: driver.backup_id)
         running.append(_Running(recording, wire, intake, model))
         self._hub.expect(id)
         self._current, self._last = running[0], recording

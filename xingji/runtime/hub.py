@@ -28,8 +28,11 @@ from .headroom import Headroom
 from .hotword_tables import HotwordTables
 from .metrics import Metrics, Stopwatch
 from .pool import Pool
+from .recognisers import Choice, Recognisers
 
 log = logging.getLogger(__name__)
+
+MOST_BIAS = 100  # hotwords that a model is told beforehand; each makes its prompt longer
 
 F = TypeVar("F")
 
@@ -70,9 +73,11 @@ class Hub:
         backups: Backups,
         metrics: Metrics,
         headroom: Headroom,
+        recognisers: Recognisers,
         lexicon: Lexicon | None = None,
     ) -> None:
         """``chunk``: samples of the streaming recogniser's step."""
+        self.recognisers = recognisers
         self._pool, self._corrections, self._pronouncer = pool, corrections, pronouncer
         self._clocks, self._limits, self._tables, self._chunk = clocks, limits, tables, chunk
         self._backups, self._metrics, self._headroom = backups, metrics, headroom
@@ -122,11 +127,17 @@ class Hub:
     def wants_llm(self, wishes: Wishes) -> bool:
         return self._corrections is not None and wishes.llm is not False
 
+    def resolved(self, wishes: Wishes) -> Wishes:
+        """``wishes`` with the model that they come to. Raises XingjiError as ``open`` does."""
+        return replace(wishes, model=self._choice(wishes).id)
+
     def open(self, wishes: Wishes, source: Source[F], tell: Callable[[Told, Moment], None]) -> Driver[F]:
-        """Start a recording's thread. Raises XingjiError: not_ready, busy, bad_config (hotword_table)."""
+        """Start a recording's thread. Raises XingjiError: not_ready, busy, unknown_model, bad_config (hotword_table,
+        vllm_host)."""
         if not self._pool.ready:
             raise XingjiError("not_ready", detail={"retry_after_ms": 1000})
         named = self._named(wishes.hotword_table)
+        self._choice(wishes)
         with self._lock:
             if self._closing or self._full(wishes):
                 self._metrics.refused()
@@ -158,19 +169,26 @@ class Hub:
         with self._lock:
             self._live.pop(stream, None)
 
+    def _choice(self, wishes: Wishes) -> Choice:
+        return self.recognisers.choose(wishes.model, wishes.vllm_host, wishes.vllm_port)
+
     def _profile(self, wishes: Wishes, named: HotwordIndex | None) -> Profile:
+        choice, hotwords = self._choice(wishes), self._index(wishes.hotwords, named)
+        stream = wishes.stream and choice.entry.supports_realtime
         return Profile(
-            stream=wishes.stream,
-            second_pass=wishes.second_pass or not wishes.stream,
+            stream=stream,
+            second_pass=wishes.second_pass or not stream,
             correct=self.wants_llm(wishes),
             punctuation=wishes.punctuation,
             itn=wishes.itn,
             language=wishes.language,
-            hotwords=self._index(wishes.hotwords, named),
+            hotwords=hotwords,
             end_silence=wishes.pace.end_silence,
             longest=wishes.pace.longest,
             preroll=wishes.pace.preroll,
             chunk=self._chunk,
+            model=choice.key,
+            bias=hotwords.heaviest(MOST_BIAS) if choice.entry.capabilities.hotwords else (),
         )
 
     # -- engines ------------------------------------------------------------------------
@@ -185,7 +203,8 @@ class Hub:
                 self._corrections.submit(stream, job, done)
         else:
             live = self._live.get(stream)
-            self._pool.submit(stream, job, done, patient=live is not None and not live.wishes.stream)
+            patient = live is not None and not live.wishes.stream
+            self.recognisers.submit(self._pool, stream, job, done, patient)
 
     def release(self, stream: int) -> None:
         self._pool.release(stream)

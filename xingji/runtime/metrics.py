@@ -77,6 +77,12 @@ class Metrics:
             ["outcome", "reason"],
             registry=registry,
         )
+        self._fallbacks = Counter(
+            "xingji_fallbacks",
+            "Segments that another model read than was asked for",
+            ["model", "reason"],
+            registry=registry,
+        )
         waits = {
             "partial_lag": "From the arrival of the audio that a partial text needs to that text",
             "first_text": "From the arrival of a sentence's first sample (at the detector's onset) to its first text",
@@ -133,6 +139,9 @@ class Metrics:
         self._ran.labels(kind).inc(seconds)
         self._audio.labels(kind).inc(length(job) / SAMPLE_RATE)
         self._batch.labels(kind).observe(batch)
+
+    def fell_back(self, model: str, reason: str) -> None:
+        self._fallbacks.labels(model, reason).inc()
 
     def refused(self) -> None:
         self._shed.labels("recording").inc()

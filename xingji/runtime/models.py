@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from .registry import Entry, Locked, RegistryError, Store, damaged, official
+from .registry import Entry, Locked, Registry, RegistryError, Store, damaged, read
 
 log = logging.getLogger(__name__)
 
@@ -33,26 +33,26 @@ class ModelSet:
         return self.source == "minipack"
 
 
-def find(wanted: str, store: Store) -> ModelSet:
-    """``wanted``: auto, official, minipack or a directory with the four parts. Raises ModelsMissing."""
+def find(wanted: str, store: Store, registry: Registry | None = None) -> ModelSet:
+    """``wanted``: auto, official, minipack or a directory with the four parts. Raises ModelsMissing, RegistryError."""
     if wanted == "minipack":
         return _directory("minipack", MINIPACK)
     if wanted in ("auto", "official"):
-        entries, found = _official(store)
+        entries, found = _official(store, registry)
         if found.keys() == entries.keys():
-            part = {id: PART_OF[entry.role] for id, entry in entries.items()}
-            names = {part[id]: entry.modelscope.repo for id, entry in entries.items()}
+            part = {id: PART_OF[entry.runs_on.role] for id, entry in entries.items()}
+            names = {part[id]: entry.repo for id, entry in entries.items()}
             return ModelSet("official", {part[id]: path for id, path in found.items()}, names)
         if wanted == "official":
-            missing = "、".join(entries[id].modelscope.repo for id in entries if id not in found)
+            missing = "、".join(entries[id].repo for id in entries if id not in found)
             raise ModelsMissing(f"官方模型还没有下载：{missing}（official models are not downloaded）")
         return _directory("minipack", MINIPACK)
     return _directory("directory", Path(wanted))
 
 
-def download(store: Store) -> None:
+def download(store: Store, registry: Registry | None = None) -> None:
     """Run ``download_models.py`` if an official model is not here. What fails is in its output and the log only."""
-    entries, found = _official(store)
+    entries, found = _official(store, registry)
     if found.keys() == entries.keys():
         return
     log.info("downloading official models", extra={"missing": sorted(entries.keys() - found.keys())})
@@ -67,10 +67,11 @@ def download(store: Store) -> None:
         log.warning("official models are not downloaded", extra={"status": status})
 
 
-def _official(store: Store) -> tuple[dict[str, Entry], dict[str, Path]]:
-    """The official models, and the directories of those that are here whole."""
+def _official(store: Store, registry: Registry | None) -> tuple[dict[str, Entry], dict[str, Path]]:
+    """What the workers load of the official models, and the directories of those that are here whole."""
+    entries = (registry or read()).loaded()
     try:
-        entries, locks = official(), store.locked()
+        locks = store.locked()
     except RegistryError as error:
         raise ModelsMissing(str(error)) from error
     places = {id: _place(entry, locks.get(id), store) for id, entry in entries.items()}

@@ -1,7 +1,8 @@
-"""``models.json``, the official models, and ``models.lock.json``, what was downloaded of them.
+"""``models.json``, the models that there are to choose from, and ``models.lock.json``, what was downloaded of them.
 
-Both are checked when read; an error names the file and the field. The lock is written after a
-model is complete, so a model that it names was complete once; the digests in it hold from then on.
+Both are checked when read; an error names the file and the field. An operator's own file has the same shape and is
+laid over ours: an entry replaces the one of its id, and a default replaces the default of its role. The lock is
+written after a model is complete, so a model that it names was complete once; the digests in it hold from then on.
 """
 
 import hashlib
@@ -11,17 +12,54 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 REGISTRY = Path(__file__).resolve().parents[2] / "models.json"
 LOCK = "models.lock.json"
 
 HubName = Literal["modelscope", "huggingface"]
+Role = Literal["vad", "streaming", "punctuation", "segment", "corrector", "aligner"]
 T = TypeVar("T")
 
 
 class RegistryError(Exception):
     """A file of ours is not as it must be. Its text, for the operator, names the file and the field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What can run a model. ``path`` is ``module:Class``; ``files`` are endings that its directory must have."""
+
+    role: Role
+    path: str
+    http: bool = False  # asked over HTTP; else it is loaded by a worker process
+    files: tuple[str, ...] = ("model.pt", "config.yaml")
+
+
+_TRANSFORMERS = ("config.json", ".safetensors")
+ENGINES = {
+    "fsmn_vad": Engine("vad", "xingji.engines.fsmn_vad:Fsmn"),
+    "paraformer": Engine("streaming", "xingji.engines.paraformer:StreamingParaformer"),
+    "ct_punc": Engine("punctuation", "xingji.engines.ct_punc:CtPunc"),
+    "sensevoice": Engine("segment", "xingji.engines.sensevoice:SenseVoice"),
+    "qwen3_asr": Engine("segment", "xingji.engines.qwen3_asr:Qwen3Asr", True, _TRANSFORMERS),
+    "qwen2_audio": Engine("segment", "xingji.engines.qwen3_asr:Qwen3Asr", True, _TRANSFORMERS),
+    "chat": Engine("corrector", "xingji.engines.qwen3:Qwen3Corrector", True, _TRANSFORMERS),
+}
+ALIASES = {"qwen3": "qwen3_asr"}  # what other servers' files call it
+WORKERS: tuple[Role, ...] = (
+    "vad",
+    "streaming",
+    "punctuation",
+    "segment",
+)  # what the worker processes cannot do without
+
+
+def _engine(name: str) -> str:
+    name = ALIASES.get(name, name)
+    if name not in ENGINES:
+        raise ValueError(f"there is no engine {name}, only {', '.join(ENGINES)}")
+    return name
 
 
 class _Checked(BaseModel):
@@ -35,20 +73,86 @@ class Source(_Checked):
     revision: str = Field(pattern=r"^[\w][\w.-]*$")
 
 
-class Entry(_Checked):
-    """One official model. ``engine`` is ``module:Class``; ``huggingface`` is None where that hub lacks it."""
+class Names(_Checked):
+    """``offline``: the name that a server serves the model under, and its repository unless ``modelscope`` says
+    another; ``realtime``: the repository or id of the streaming model that shows text beside it."""
 
-    role: Literal["vad", "streaming", "punctuation", "segment"]
-    engine: str = Field(pattern=r"^xingji\.engines\.\w+:\w+$")
-    modelscope: Source
-    huggingface: Source | None
-    licence: str = Field(min_length=1)
+    offline: str | None = Field(default=None, min_length=1)
+    realtime: str | None = Field(default=None, min_length=1)
+
+
+class Abilities(_Checked):
+    """What a client may expect. ``batch``: several segments go through the model at a time."""
+
+    words: bool = False
+    hotwords: bool = False
+    batch: bool = False
+    realtime: bool = False
+
+
+class Arguments(BaseModel):
+    """Where the model is served. Other servers' files hold more here, which means nothing to us."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    vllm_host: str | None = Field(default=None, pattern=r"^(https?://)?[\w.:\[\]-]+$")
+    vllm_port: int | None = Field(default=None, ge=1, le=65535)
+
+
+class Extra(_Checked):
+    """What only one engine understands. ``instruction``: the text that asks a chat model to transcribe."""
+
+    instruction: str | None = Field(default=None, min_length=1)
+
+
+class Entry(_Checked):
+    """One model. ``digests``: SHA-256 by file name, for hubs that name none; ``huggingface``: None where it is not."""
+
+    name: str = Field(min_length=1)
+    engine: Annotated[str, AfterValidator(_engine)]
+    role: Role | None = None  # follows from the engine
+    description: str = ""
     languages: list[str] = Field(min_length=1)
-    default: bool
+    default: bool = False
+    supports_realtime: bool = False
+    capabilities: Abilities = Abilities()
+    load: Literal["start", "lazy"] = "start"
+    models: Names = Names()
+    modelscope: Source | None = None
+    huggingface: Source | None = None
+    digests: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = {}
+    licence: str | None = Field(default=None, min_length=1)
+    extra_kwargs: Arguments = Arguments()
+    extra: Extra = Extra()
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "Entry":
+        if self.role not in (None, self.runs_on.role):
+            raise ValueError(f"role: engine {self.engine} is of role {self.runs_on.role}")
+        if self.runs_on.http and not self.models.offline:
+            raise ValueError("models.offline: the name that the server serves it under is missing")
+        if not self.runs_on.http and not list(self.sources()):
+            raise ValueError("modelscope: a model that workers load needs a repository")
+        if not self.runs_on.http and self.load == "lazy":
+            raise ValueError("load: workers load their models at start")
+        return self
+
+    @property
+    def runs_on(self) -> Engine:
+        return ENGINES[self.engine]
+
+    @property
+    def repo(self) -> str:
+        """What the model is called where it comes from."""
+        found = next((source.repo for _, source in self.sources()), None)
+        return found or self.models.offline or self.name
 
     def sources(self) -> Iterator[tuple[HubName, Source]]:
         """Where to ask, in order."""
-        yield "modelscope", self.modelscope
+        if self.modelscope is not None:
+            yield "modelscope", self.modelscope
+        elif self.models.offline and self.models.offline.count("/") == 1:
+            yield "modelscope", Source(repo=self.models.offline, revision="master")
         if self.huggingface is not None:
             yield "huggingface", self.huggingface
 
@@ -67,9 +171,15 @@ class Locked(_Checked):
     files: dict[Annotated[str, Field(pattern=r"^\w[\w.-]*$")], Digest] = Field(min_length=1)
 
 
-Id = Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
-_ENTRIES = TypeAdapter(dict[Id, Entry])
+Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", max_length=80)]
 _LOCK = TypeAdapter(dict[Id, Locked])
+
+
+class _File(_Checked):
+    models: dict[Id, Entry] = Field(min_length=1)
+
+
+_FILE = TypeAdapter(_File)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +211,79 @@ class Store:
         return (self.modelscope if hub == "modelscope" else self.huggingface).resolve()
 
 
-def official(path: Path = REGISTRY) -> dict[str, Entry]:
-    """The default models by id. Raises RegistryError."""
-    entries = _read(_ENTRIES, path)
-    chosen = {id: entry for id, entry in entries.items() if entry.default}
-    roles = [entry.role for entry in chosen.values()]
-    for role in ("vad", "streaming", "punctuation", "segment"):
-        if roles.count(role) != 1:
-            raise RegistryError(f"{path.name}: default: {roles.count(role)} models of role {role}, must be 1")
-    return chosen
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """Every model that may be chosen, by id, and one default for each role that has models."""
+
+    entries: Mapping[str, Entry]
+    defaults: Mapping[Role, str]
+
+    def of(self, role: Role) -> dict[str, Entry]:
+        return {id: entry for id, entry in self.entries.items() if entry.runs_on.role == role}
+
+    def loaded(self) -> dict[str, Entry]:
+        """What the workers load: of each role its default, or the first that they can load where that is served
+        elsewhere, so that there is always somebody who can do the work."""
+        chosen = {}
+        for role in WORKERS:
+            ids = [self.defaults[role], *self.of(role)]
+            id = next(id for id in ids if not self.entries[id].runs_on.http)
+            chosen[id] = self.entries[id]
+        return chosen
+
+
+def read(own: str = "", default_asr: str = "", shipped: Path = REGISTRY) -> Registry:
+    """The registry. ``own`` is the path of an operator's file, ``default_asr`` the id of what transcribes segments.
+
+    Raises RegistryError.
+    """
+    ours = _read(_FILE, shipped).models
+    defaults = _defaults(ours, shipped)
+    entries = dict(ours)
+    if own:
+        path = Path(own)
+        theirs = _read(_FILE, path).models
+        entries |= theirs
+        defaults |= _defaults(theirs, path)
+    if default_asr:
+        if default_asr not in entries or entries[default_asr].runs_on.role != "segment":
+            known = "、".join(id for id, entry in entries.items() if entry.runs_on.role == "segment")
+            raise RegistryError(f"DEFAULT_ASR_MODEL: 没有模型 {default_asr}，可选：{known}（no such model）")
+        defaults["segment"] = default_asr
+    name = Path(own).name if own else shipped.name
+    _check_whole(Registry(entries, defaults), name)
+    return Registry(entries, defaults)
+
+
+def official(shipped: Path = REGISTRY) -> dict[str, Entry]:
+    """What workers load by default, by id. Raises RegistryError."""
+    return read(shipped=shipped).loaded()
+
+
+def _defaults(entries: Mapping[str, Entry], path: Path) -> dict[Role, str]:
+    found: dict[Role, str] = {}
+    for id, entry in entries.items():
+        role = entry.runs_on.role
+        if entry.default and role in found:
+            raise RegistryError(
+                f"{path.name}: models.{id}.default: {found[role]} is the default of role {role} already"
+            )
+        if entry.default:
+            found[role] = id
+    return found
+
+
+def _check_whole(registry: Registry, name: str) -> None:
+    for role in WORKERS:
+        there = registry.of(role)
+        if registry.defaults.get(role) not in there:
+            raise RegistryError(f"{name}: models: none of role {role} is the default")
+        if all(entry.runs_on.http for entry in there.values()):
+            raise RegistryError(f"{name}: models: none of role {role} can be loaded by workers")
+    shown = {name for id, entry in registry.of("streaming").items() for name in (id, entry.repo)}
+    for id, entry in registry.entries.items():
+        if entry.models.realtime not in (None, *shown):
+            raise RegistryError(f"{name}: models.{id}.models.realtime: no streaming model is called so")
 
 
 def damaged(folder: Path, locked: Locked, digests: bool) -> list[str]:
@@ -136,4 +310,5 @@ def _read(kind: TypeAdapter[T], path: Path) -> T:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])
-        raise RegistryError(f"{path.name}: {field + ': ' if field else ''}{first['msg']}") from error
+        message = first["msg"].removeprefix("Value error, ")
+        raise RegistryError(f"{path.name}: {field + ': ' if field else ''}{message}") from error

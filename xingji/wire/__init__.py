@@ -39,6 +39,9 @@ class Wishes:
     partials: bool = True
     pace: Pace = PACES["meeting"]
     client_recording_id: str | None = None
+    model: str | None = None  # id of the model that transcribes whole segments
+    vllm_host: str | None = None  # where that is served, if the operator lets clients say so
+    vllm_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,12 @@ SOURCES = {
 FALLBACKS = {"circuit_open": "http_error"}  # what the corrector calls it -> what the event calls it
 
 
+def source(sentence: Sentence) -> str:
+    """Which engine the text of a sentence is from."""
+    second = sentence.second_by if sentence.stage is Stage.SECOND_PASS else ""
+    return second or SOURCES[sentence.stage]
+
+
 def write_error(error: XingjiError, recording_id: str | None = None) -> Message:
     body: dict[str, Any] = {
         "message": error.meaning.zh,
@@ -105,6 +111,7 @@ class Recording:
                 "preroll_ms": milliseconds(wishes.pace.preroll),
                 "hotwords": len(wishes.hotwords),
                 "hotword_table": wishes.hotword_table,
+                "model": wishes.model,
             },
         }
         if wishes.client_recording_id is not None:
@@ -220,7 +227,8 @@ class Recording:
 
     def _segment_result(self, sentence: Sentence, settled: bool) -> Message:
         detail = _sentence(sentence) | {
-            "source": SOURCES[sentence.stage],
+            "source": source(sentence),
+            "fallback": sentence.fallback,
             "language": sentence.language,
             "settled": settled,
             "missing": [stage.name.lower() for stage in sentence.missing],
@@ -285,9 +293,10 @@ def _llm(told: list[tuple[Sentence, SentenceReadings]], model: str | None) -> di
 
 def _final_sentence(sentence: Sentence, readings: SentenceReadings) -> dict[str, Any]:
     return _sentence(sentence) | {
-        "source": SOURCES[sentence.stage],
+        "source": source(sentence),
+        "fallback": sentence.fallback,
         "language": sentence.language,
-        "readings": {SOURCES[stage]: text for stage, text in readings.readings.items()},
+        "readings": {source(replace(sentence, stage=stage)): text for stage, text in readings.readings.items()},
         "hotword_hits": [_hit(hit) for hit in sentence.hotword_hits],
         "missing": [stage.name.lower() for stage in sentence.missing],
         "edits": [

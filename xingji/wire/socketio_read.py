@@ -2,7 +2,7 @@
 
 import array
 import base64
-from typing import Any
+from typing import Any, TypeVar
 
 from ..core.errors import XingjiError
 from ..core.hotwords import parse
@@ -15,6 +15,8 @@ SENTENCE_SILENCE_MS = (200, 6000)  # the shortest and the longest that ends a se
 SENTENCE_MS = (5_000, 30_000)  # after which a sentence is cut, whatever is said
 PREROLL_MS = (0, 1_000)
 MAX_LIST = 1 << 20  # numbers in a frame that came as a JSON list
+
+N = TypeVar("N", int, None)
 
 
 def read_start(payload: object, silence_ms: int = 800) -> Open:
@@ -38,6 +40,9 @@ def read_start(payload: object, silence_ms: int = 800) -> Open:
         partials=option.flag("partials", True),
         pace=_read_pace(option, silence_ms),
         client_recording_id=option.text("client_recording_id", 64),
+        model=option.text("model", 80) or option.text("model_id", 80) or None,
+        vllm_host=option.text("vllm_host", 255) or None,
+        vllm_port=option.whole("vllm_port", None, 1, 65535),
     )
     codec = option.choice("format", "s16le", CODECS)
     return Open(wishes, AudioFormat(codec, option.whole("sample_rate", 16_000, 8_000, 48_000)))
@@ -107,7 +112,7 @@ class _Options:
             raise XingjiError("bad_config", field=name)
         return value
 
-    def whole(self, name: str, default: int, low: int, high: int) -> int:
+    def whole(self, name: str, default: N, low: int, high: int) -> int | N:
         value = self._payload.get(name)
         if value is None:
             return default

@@ -1,0 +1,243 @@
+"""``/stream/v1/asr``: one audio in the body, its text in the answer, as clients of Alibaba's NLS know it."""
+
+import logging
+import os
+import re
+import shutil
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+from flask import Blueprint, Response, g, jsonify, request
+from werkzeug.exceptions import HTTPException
+
+from .. import __version__
+from ..audio import is_container, wav_header
+from ..core.errors import XingjiError
+from ..core.messages import Completed
+from ..core.transcript import bare, join
+from ..core.types import SAMPLE_RATE, Hotword, Sentence
+from ..runtime.upload import transcribe as run
+from ..wire import Pace, Wishes, samples
+from ..wire.socketio_read import read_hotwords
+from . import services
+from .answers import allowed
+from .rest import limits
+
+log = logging.getLogger(__name__)
+
+api = Blueprint("nls", __name__, url_prefix="/stream/v1/asr")
+
+SUCCESS = 20_000_000
+# code → (their status, HTTP status, their name for it); what is not here is the client's fault.
+STATUS = {
+    "unauthorized": (40_000_001, 403, "ACCESS_DENIED"),
+    "empty_file": (40_000_002, 400, "MESSAGE_INVALID"),
+    "unsupported_format": (40_000_002, 400, "MESSAGE_INVALID"),
+    "decode_failed": (40_000_002, 400, "MESSAGE_INVALID"),
+    "bad_parameter": (40_000_003, 400, "PARAMETER_INVALID"),
+    "bad_config": (40_000_003, 400, "PARAMETER_INVALID"),
+    "unknown_model": (40_000_003, 400, "PARAMETER_INVALID"),
+    "too_large": (40_000_003, 413, "PARAMETER_INVALID"),
+    "busy": (40_000_005, 429, "TOO_MANY_REQUESTS"),
+    "not_ready": (50_300_018, 503, "SERVICE_UNAVAILABLE"),
+    "internal": (50_000_000, 500, "SERVER_ERROR"),
+}
+OTHER = (40_000_000, 400, "CLIENT_ERROR")
+BAD_RATE = 41_010_101
+RATES = range(8_000, 48_001)
+COPIED = 1 << 16  # bytes of the body at a time
+_INLINE = re.compile(r"(\S+)\s+(\d{1,3})")  # "词1 20 词2 15"
+
+
+@api.before_request
+def begin() -> tuple[Response, int] | None:
+    g.task_id = uuid.uuid4().hex
+    tokens, shown = services().settings.tokens, request.headers.get("X-NLS-Token", "")
+    open_to_all = request.path.endswith("/health") or request.method == "OPTIONS"
+    if open_to_all or allowed(tokens, {"token": shown}, request.args, request.headers.get("Authorization")):
+        return None
+    return failed(XingjiError("unauthorized"))
+
+
+@api.post("")
+def transcribe() -> Response:
+    here, begun = services(), time.monotonic()
+    rate = _rate()
+    marks = _flag("enable_punctuation_prediction", True)
+    words = _flag("word_timestamps", False)
+    for known in ("enable_voice_detection", "disfluency", "enable_speaker_diarization"):
+        _flag(known, False)  # accepted, and without effect
+    table, hotwords = _vocabulary()
+    wishes = Wishes(
+        hotwords=hotwords,
+        hotword_table=table,
+        stream=False,
+        llm=False,
+        punctuation=marks,
+        itn=_flag("enable_inverse_text_normalization", True),
+        pace=Pace(samples(here.settings.sentence_silence_ms)),
+        model=request.args.get("model_id") or None,
+    )
+    path = _spooled(rate)
+    try:
+        done = run(here.hub, path, wishes, limits(here.settings))
+    finally:
+        os.unlink(path)
+    body = _transcript(done, marks, words) | {"processing_time": round(time.monotonic() - begun, 3)}
+    return _answer(body | {"status": SUCCESS, "message": "SUCCESS"})
+
+
+@api.get("/health")
+def health() -> tuple[Response, int]:
+    here = services()
+    ready = here.pool.ready
+    device = next(
+        (link.models["sensevoice"]["device"] for link in here.pool.links.values() if "sensevoice" in link.models), None
+    )
+    body = {
+        "status": "healthy" if ready else "unhealthy",
+        "model_loaded": ready,
+        "device": device or here.settings.device,
+        "version": __version__,
+        "message": "服务正常" if ready else "模型加载中",
+        "loaded_models": here.hub.recognisers.usable() if ready else [],
+        "memory_usage": None,
+    }
+    return jsonify(body), 200 if ready else 503
+
+
+@api.get("/models")
+def models() -> Response:
+    here = services()
+    recognisers = here.hub.recognisers
+    declared = [
+        {key: entry[key] for key in ("id", "name", "languages", "default", "supports_realtime")} | {"type": "model"}
+        for entry in recognisers.listing()
+        if entry["role"] == "segment"
+    ]
+    loaded = recognisers.usable() if here.pool.ready else []
+    runtime = {
+        "loaded_model_ids": loaded,
+        "loaded_count": len(loaded),
+        "default_offline_model_id": recognisers.default,
+    }
+    return jsonify({"declared_entries": declared, "declared_count": len(declared), "runtime": runtime})
+
+
+@api.errorhandler(XingjiError)
+def failed(error: XingjiError) -> tuple[Response, int]:
+    status, http, name = STATUS.get(error.code, OTHER)
+    if error.field == "sample_rate":
+        status, name = BAD_RATE, "UNSUPPORTED_SAMPLE_RATE"
+    where = f" ({error.field})" if error.field else ""
+    response = _answer({"result": "", "status": status, "message": f"Gateway:{name}:{error.meaning.en}{where}"})
+    if "retry_after_ms" in error.detail:
+        response.headers["Retry-After"] = str(-(-int(str(error.detail["retry_after_ms"])) // 1000))
+    return response, http
+
+
+@api.errorhandler(HTTPException)
+def refused(error: HTTPException) -> tuple[Response, int]:
+    return failed(XingjiError("too_large" if error.code == 413 else "bad_parameter"))
+
+
+@api.errorhandler(Exception)
+def broken(error: Exception) -> tuple[Response, int]:
+    log.exception("request failed", extra={"path": request.path})
+    return failed(XingjiError("internal"))
+
+
+def _answer(body: dict[str, Any]) -> Response:
+    response = jsonify({"task_id": g.task_id} | body)
+    response.headers["task_id"] = g.task_id
+    return response
+
+
+def _transcript(done: Completed, marks: bool, words: bool) -> dict[str, Any]:
+    told = [(s, s.text if marks else bare(s.text)) for s in done.sentences if s.text]
+    return {
+        "result": join(text for _, text in told),
+        "segments": [_segment(s, text, words) for s, text in told],
+        "duration": _seconds(done.length),
+        "fallback": next((s.fallback for s, _ in told if s.fallback), None),
+    }
+
+
+def _segment(sentence: Sentence, text: str, words: bool) -> dict[str, Any]:
+    end = sentence.start if sentence.end is None else sentence.end
+    tokens = [
+        {"text": word.text, "start_time": _seconds(word.span.start), "end_time": _seconds(word.span.end)}
+        for word in sentence.words
+    ]
+    times = {"text": text, "start_time": _seconds(sentence.start), "end_time": _seconds(end)}
+    return times | ({"word_tokens": tokens} if words else {})
+
+
+def _seconds(at: int) -> float:
+    return round(at / SAMPLE_RATE, 3)
+
+
+def _spooled(rate: int) -> Path:
+    """The body as a file that can be decoded; the caller deletes it. Raises XingjiError("empty_file")."""
+    if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
+        request.environ["wsgi.input_terminated"] = True  # eventlet ends it, but does not say so
+    body = request.stream  # never the form, which curl's default content type would make of it
+    head = body.read(16)
+    if not head:
+        raise (
+            XingjiError("bad_parameter", field="audio_address")
+            if "audio_address" in request.args
+            else XingjiError("empty_file")
+        )
+    raw = request.args.get("format", "").lower() == "pcm" and not is_container(head)
+    with tempfile.NamedTemporaryFile(prefix="xingji-nls-", delete=False) as spool:
+        try:
+            header = wav_header(rate, 0) if raw else b""
+            spool.write(header + head)
+            shutil.copyfileobj(body, spool, COPIED)
+            if raw:
+                size = spool.tell() - len(header)
+                spool.seek(0)
+                spool.write(wav_header(rate, size))
+        except BaseException:
+            os.unlink(spool.name)
+            raise
+    return Path(spool.name)
+
+
+def _flag(name: str, default: bool) -> bool:
+    value = request.args.get(name) or None
+    if value is None:
+        return default
+    if value.lower() not in ("true", "false", "1", "0"):
+        raise XingjiError("bad_parameter", field=name)
+    return value.lower() in ("true", "1")
+
+
+def _rate() -> int:
+    value = request.args.get("sample_rate") or str(SAMPLE_RATE)
+    if not (value.isascii() and value.isdigit() and int(value[:6]) in RATES):
+        raise XingjiError("bad_parameter", field="sample_rate")
+    return int(value)
+
+
+def _vocabulary() -> tuple[str | None, tuple[Hotword, ...]]:
+    """The id of a named table, or words with weights in the parameter itself."""
+    said = (request.args.get("vocabulary_id") or "").strip()
+    if not said:
+        return None, ()
+    try:
+        services().tables.read(said)
+    except XingjiError:
+        found = _INLINE.findall(said)
+        if not found:
+            raise XingjiError("bad_parameter", field="vocabulary_id") from None
+        weighted = [{"text": word, "weight": max(1, min(100, int(weight)))} for word, weight in found]
+        try:
+            return None, read_hotwords(weighted)
+        except XingjiError as error:
+            raise XingjiError("bad_parameter", field="vocabulary_id") from error
+    return said, ()

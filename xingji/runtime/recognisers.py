@@ -1,0 +1,266 @@
+"""Who transcribes a segment: the one place where that is chosen, and the way there.
+
+The workers' own engine goes through the pool. A model over HTTP has a bounded number of threads here (green ones
+under eventlet); people come before files, and nobody waits for long: what the model does not read in time, or at
+all, the workers read, and the reading says so. A watch asks each server now and then how it is, so that one that is
+away costs no sentence any time, and is used again soon after it is back.
+"""
+
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from queue import PriorityQueue
+from typing import Any, Protocol
+
+from ..core.errors import XingjiError
+from ..core.messages import Job, Lost, NoSpeech, Result, Transcribe
+from ..core.types import Hypothesis
+from .metrics import Metrics
+from .registry import Entry, Registry, RegistryError
+
+log = logging.getLogger(__name__)
+
+MOST_ADDRESSES = 16  # servers that requests may name, at a time
+
+
+class Recogniser(Protocol):
+    """A model over HTTP (``engines.qwen3_asr.Qwen3Asr``)."""
+
+    def transcribe(self, job: Transcribe) -> Hypothesis | NoSpeech | Lost: ...
+    def check(self) -> bool: ...
+    def status(self) -> Any: ...  # a dataclass
+    def close(self) -> None: ...
+
+
+class Workers(Protocol):
+    def submit(self, stream: int, job: Job, done: Callable[[Result], None], patient: bool = False) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a model is served. ``port`` None: what the scheme has, or 8000 where the host has no scheme."""
+
+    host: str
+    port: int | None = None
+
+    @property
+    def url(self) -> str:
+        if "://" in self.host:
+            return self.host if self.port is None else f"{self.host.rstrip('/')}:{self.port}"
+        return f"http://{self.host}:{self.port or 8000}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """``patience_s``: how long a segment of somebody who waits may queue. ``hosts``: whom a request may name."""
+
+    threads: int = 16
+    patience_s: float = 5.0
+    check_s: float = 10.0
+    hosts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """``id`` is the model's in the registry; ``key`` finds its server here, None means the workers."""
+
+    id: str
+    entry: Entry
+    key: str | None
+
+
+class Recognisers:
+    def __init__(
+        self,
+        registry: Registry,
+        places: Mapping[str, Place],
+        make: Callable[[Entry, Place], Recogniser],
+        rules: Rules,
+        metrics: Metrics,
+    ) -> None:
+        """``places``: where models are served, by id. Raises RegistryError where the default is served nowhere."""
+        self._registry, self._places, self._make = registry, dict(places), make
+        self._rules, self._metrics = rules, metrics
+        self._lock = threading.Lock()
+        self._remotes: dict[str, _Remote] = {}
+        self._named: list[str] = []  # keys of servers that requests have named, oldest first
+        self._own = next(id for id in registry.loaded() if registry.entries[id].runs_on.role == "segment")
+        self.default = registry.defaults["segment"]
+        if not self._is_set_up(self.default):
+            raise RegistryError(f"缺省模型 {self.default} 没有配置地址（the default model is served nowhere）")
+        for id, entry in registry.of("segment").items():
+            if entry.load == "start" and id in self._places:
+                self._remote(id, entry, self._places[id])
+
+    # -- the choice -------------------------------------------------------------------
+
+    def choose(self, model: str | None, host: str | None = None, port: int | None = None) -> Choice:
+        """``host`` and ``port`` of a server that the client names. Raises XingjiError: unknown_model, bad_config."""
+        id = model or self.default
+        entry = self._registry.of("segment").get(id)
+        if entry is None or not (self._is_set_up(id) or (host and entry.runs_on.http)):
+            available = [other for other in self._registry.of("segment") if self._is_set_up(other)]
+            raise XingjiError("unknown_model", field="model", detail={"models": available})
+        if id == self._own:
+            return Choice(id, entry, None)
+        if host is None and port is None:
+            self._remote(id, entry, self._places[id])
+            return Choice(id, entry, id)
+        return Choice(id, entry, self._named_by_client(id, entry, host, port))
+
+    def listing(self) -> list[dict[str, Any]]:
+        """Every entry of the registry, and whether it can be chosen, for clients."""
+        return [self._listed(id, entry) for id, entry in self._registry.entries.items()]
+
+    def usable(self) -> list[str]:
+        """Ids of the models that can be chosen and of whose servers nothing bad is known."""
+        ids = self._registry.of("segment")
+        return [id for id in ids if self._is_set_up(id) and self._problem(id) is None]
+
+    def status(self) -> dict[str, Any]:
+        """Facts about each server that is or was used, by model."""
+        with self._lock:
+            return {key: remote.status() for key, remote in self._remotes.items() if key not in self._named}
+
+    def name(self, source: str) -> str:
+        """What people call the model of a reading."""
+        return self._registry.entries[source].name if source else "SenseVoice"
+
+    def _is_set_up(self, id: str) -> bool:
+        return id == self._own or id in self._places
+
+    def _named_by_client(self, id: str, entry: Entry, host: str | None, port: int | None) -> str:
+        known = self._places.get(id)
+        host = host or (known.host if known else None)
+        if host is None or host not in self._rules.hosts:
+            raise XingjiError("bad_config", field="vllm_host")
+        place = Place(host, port or (known.port if known and known.host == host else None))
+        key = f"{id}@{place.url}"
+        self._remote(key, entry, place)
+        with self._lock:
+            if key not in self._named:
+                self._named.append(key)
+            gone = self._remotes.pop(self._named.pop(0), None) if len(self._named) > MOST_ADDRESSES else None
+        if gone is not None:
+            gone.close()
+        return key
+
+    def _listed(self, id: str, entry: Entry) -> dict[str, Any]:
+        facts = entry.model_dump(
+            include={"name", "description", "languages", "supports_realtime", "models", "digests", "licence", "load"}
+        )
+        source = dict(entry.sources()).get("modelscope") or entry.huggingface
+        capabilities = entry.capabilities.model_dump()
+        return facts | {
+            "id": id,
+            "engine": entry.engine,
+            "role": entry.runs_on.role,
+            "default": self._registry.defaults.get(entry.runs_on.role) == id,
+            "capabilities": capabilities,
+            "repo": entry.repo,
+            "revision": source.revision if source else None,
+            "available": self._is_set_up(id) or id in self._registry.loaded(),
+            "problem": self._problem(id),
+        }
+
+    def _problem(self, id: str) -> str | None:
+        with self._lock:
+            remote = self._remotes.get(id)
+        return None if remote is None else remote.status()["problem"]
+
+    # -- the way there ----------------------------------------------------------------
+
+    def submit(
+        self, workers: Workers, stream: int, job: Job, done: Callable[[Result], None], patient: bool = False
+    ) -> None:
+        """Answer ``job`` by calling ``done`` once. Files are ``patient``."""
+        if not isinstance(job, Transcribe) or job.model is None:
+            workers.submit(stream, job, done, patient)
+            return
+        key = job.model
+        id = key.partition("@")[0]
+
+        def read(result: Hypothesis | NoSpeech | Lost) -> None:
+            if isinstance(result, Lost):
+                self._metrics.fell_back(id, result.reason)
+                workers.submit(stream, replace(job, model=None, bias=()), lambda own: done(_told(own, result)), patient)
+            else:
+                done(replace(result, source=id) if isinstance(result, Hypothesis) else result)
+
+        with self._lock:
+            remote = self._remotes.get(key)
+        if remote is None:
+            read(Lost("disabled"))
+        else:
+            remote.submit(job, read, patient)
+
+    def close(self) -> None:
+        with self._lock:
+            remotes, self._remotes = list(self._remotes.values()), {}
+        for remote in remotes:
+            remote.close()
+
+    def _remote(self, key: str, entry: Entry, place: Place) -> None:
+        with self._lock:
+            if key not in self._remotes:
+                self._remotes[key] = _Remote(key, self._make(entry, place), self._rules)
+
+
+def _told(result: Result, lost: Lost) -> Result:
+    return replace(result, fallback=lost.reason) if isinstance(result, Hypothesis) else result
+
+
+Asked = tuple[bool, int, float, Transcribe, Callable[[Hypothesis | NoSpeech | Lost], None]]
+
+
+class _Remote:
+    """The threads that ask one model on one server."""
+
+    def __init__(self, key: str, recogniser: Recogniser, rules: Rules) -> None:
+        self._recogniser, self._rules = recogniser, rules
+        self._numbers = itertools.count()
+        self._queue: PriorityQueue[Asked | tuple[float]] = PriorityQueue()
+        self._over = threading.Event()
+        threads = {f"{key}-{number}": self._run for number in range(rules.threads)} | {f"{key}-watch": self._watch}
+        for name, work in threads.items():
+            threading.Thread(target=work, name=name, daemon=True).start()
+
+    def submit(self, job: Transcribe, done: Callable[[Hypothesis | NoSpeech | Lost], None], patient: bool) -> None:
+        self._queue.put((patient, next(self._numbers), time.monotonic(), job, done))
+
+    def status(self) -> dict[str, Any]:
+        return asdict(self._recogniser.status()) | {"waiting": self._queue.qsize()}
+
+    def close(self) -> None:
+        """What still waits for an answer gets Lost."""
+        self._over.set()
+        for _ in range(self._rules.threads):
+            self._queue.put((float("inf"),))
+
+    def _run(self) -> None:
+        while True:
+            match self._queue.get():
+                case (patient, _, since, job, done):
+                    waited = time.monotonic() - since
+                    done(Lost("busy") if waited > self._rules.patience_s and not patient else self._ask(job))
+                case _:
+                    return
+
+    def _ask(self, job: Transcribe) -> Hypothesis | NoSpeech | Lost:
+        try:
+            return self._recogniser.transcribe(job)
+        except Exception:
+            log.exception("recogniser failed")
+            return Lost("engine_failed")
+
+    def _watch(self) -> None:
+        while not self._over.is_set():
+            try:
+                self._recogniser.check()
+            except Exception:
+                log.exception("health check failed")
+            self._over.wait(self._rules.check_s)
+        self._recogniser.close()
