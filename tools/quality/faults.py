@@ -67,6 +67,8 @@ def _text(said: str, text: str) -> Iterator[tuple[str, str]]:
             yield f"{edge} character lost", f"{there} → {here}"
         elif i is None:
             yield f"a {edge} character too many", f"{there} → {here}"
+    if got[-2:] == 2 * wanted[-1] != wanted[-2:]:
+        yield "a last character too many", f"{wanted[-6:]} → {got[-6:]}"
     if (found := _REPEATED.search(got)) and found[0] not in wanted:
         yield "said once, written twice", _around(got, found.start())
 
