@@ -17,7 +17,7 @@ from flask import Flask
 from flask_socketio import SocketIO
 
 from . import logs
-from .doors import Services, answers, backup, hotword_tables, hotwords, ops, rest, sockets, spec
+from .doors import Services, answers, backup, hotword_tables, hotwords, ops, rest, sockets, spec, websockets
 from .engines.pinyin import Pypinyin
 from .runtime.backup import Backups
 from .runtime.correcting import Corrections
@@ -61,6 +61,7 @@ def create_app(settings: Settings) -> tuple[Flask, SocketIO]:
     metrics = Metrics()
     here = app.extensions["xingji"] = _services(settings, socketio, init_models(settings, metrics), metrics)
     sockets.register(socketio)
+    websockets.register(app, here)
     threading.Thread(target=here.end_idle_connections, name="idle-connections", daemon=True).start()
     threading.Thread(target=announce, args=(app, settings), daemon=True).start()
     return app, socketio
@@ -72,7 +73,8 @@ def create_rest(settings: Settings) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_bytes + FORM_OVERHEAD
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     answers.register(app)
-    for blueprint in (ops.pages, rest.api, hotwords.api, hotword_tables.api, backup.api, spec.document):
+    websockets.explain(app)
+    for blueprint in (ops.pages, rest.api, hotwords.api, hotword_tables.api, backup.api, websockets.api, spec.document):
         app.register_blueprint(blueprint)
     return app
 
@@ -159,6 +161,8 @@ def announce(app: Flask, settings: Settings) -> None:
         methods = ",".join(sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}))
         log.info("entry point", extra={"route": rule.rule, "methods": methods})
     log.info("entry point", extra={"route": "/socket.io/", "methods": "Socket.IO"})
+    for path in websockets.BY_PATH:
+        log.info("entry point", extra={"route": path, "methods": "WebSocket"})
     log.info("星纪 ASR is ready", extra={"address": host, "page": f"{host}/"})
 
 

@@ -23,6 +23,8 @@ class Wishes:
     partials: bool = True
     end_silence: int = SAMPLE_RATE * 8 // 10  # samples
     client_recording_id: str | None = None
+    waits: bool = False  # somebody waits for the text, although nothing streams
+    idle_s: float | None = None  # without audio, then the recording stops
 
 
 @dataclass(frozen=True, slots=True)
