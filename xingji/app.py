@@ -64,6 +64,9 @@ def create_app(settings: Settings) -> tuple[Flask, SocketIO]:
     websockets.register(app, here)
     threading.Thread(target=here.end_idle_connections, name="idle-connections", daemon=True).start()
     threading.Thread(target=announce, args=(app, settings), daemon=True).start()
+    if settings.funasr_port:
+        port = settings.funasr_port
+        threading.Thread(target=websockets.listen, args=(here, "funasr", port), name="funasr", daemon=True).start()
     return app, socketio
 
 

@@ -4,6 +4,8 @@ Stands in front of the rest of the application, which answers everything else.
 """
 
 import logging
+import socket
+import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
@@ -11,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from flask import Blueprint, Flask, Response, jsonify, request
+from werkzeug.serving import make_server
 
 from ..core.errors import XingjiError
 from ..runtime import green
@@ -25,21 +28,24 @@ log = logging.getLogger(__name__)
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
+Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 api = Blueprint("protocols", __name__)
+
+RETRY_S = 5.0
 
 BY_PATH = {path: entry for entry in TABLE for path in entry.paths}
 
 
 class WebSockets:
-    def __init__(self, app: Callable[[Environ, StartResponse], Iterable[bytes]], here: Services) -> None:
+    def __init__(self, app: Application, here: Services, by_path: Mapping[str, Entry] = BY_PATH) -> None:
         """``app`` answers whatever is no WebSocket of ours."""
-        self._app, self._here = app, here
+        self._app, self._here, self._by_path = app, here, by_path
 
     def __call__(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
         headers = _headers(environ)
         path = str(environ.get("PATH_INFO", ""))
-        entry = BY_PATH.get(path)
+        entry = self._by_path.get(path)
         if entry is None or not asks_for_websocket(headers):
             return self._app(environ, start)
         handshake = Handshake(path, _query(environ), headers, _offered(headers))
@@ -77,6 +83,34 @@ class WebSockets:
 def register(app: Flask, here: Services) -> None:
     """In front of all that ``app`` has so far."""
     app.wsgi_app = WebSockets(app.wsgi_app, here)  # type: ignore[method-assign, assignment]
+
+
+def listen(here: Services, name: str, port: int) -> None:
+    """Serve one protocol, on ``/`` and its other paths, on a port of its own. For ever; while the port is taken, as by
+    the server that this one replaces, it says so once and tries again."""
+    entry = next(entry for entry in TABLE if entry.name == name)
+
+    def elsewhere(environ: Environ, start: StartResponse) -> Iterable[bytes]:
+        return _refused(entry, XingjiError("upgrade_required"), start)
+
+    door = WebSockets(elsewhere, here, dict.fromkeys(entry.paths, entry))
+    host, told = here.settings.host, False
+    family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    while True:
+        try:
+            listener = socket.create_server(address[:2], family=family)
+        except OSError as error:
+            if not told:
+                log.warning("port not available, the protocol is served on the main port only", extra={
+                    "protocol": name, "port": port, "reason": error.strerror
+                })  # fmt: skip
+            told = True
+            time.sleep(RETRY_S)
+            continue
+        with listener:
+            log.info("entry point", extra={"route": f"{host}:{port}/", "methods": "WebSocket", "protocol": name})
+            # It takes the descriptor of a socket that is bound already; its own binding would end the process.
+            make_server(host, port, door, threaded=True, fd=listener.fileno()).serve_forever()
 
 
 def explain(app: Flask) -> None:

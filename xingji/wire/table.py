@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ..core.errors import XingjiError
 from .dialect import Dialect, Handshake, to_json
+from .funasr import FunAsr
 from .simple import Simple
 
 
@@ -55,5 +56,16 @@ TABLE: tuple[Entry, ...] = (
         features=("whole_sentences", "partials", "hotwords", "sample_rate", "f32le", "token"),
         document="docs/protocols/simple.md",
         clients=("websockets", "Node ws"),
+    ),
+    Entry(
+        name="funasr",
+        title="FunASR 运行时协议：offline、online、2pass",
+        title_en="FunASR's runtime protocol: offline, online, 2pass",
+        paths=("/", "/ws/funasr"),
+        make=FunAsr,
+        features=("offline", "online", "2pass", "hotwords", "itn", "sample_rate", "wav", "token", "port_10095"),
+        document="docs/protocols/funasr.md",
+        clients=("funasr_wss_client.py (2025, 2026)", "websockets", "Node ws"),
+        subprotocols=("binary",),
     ),
 )
