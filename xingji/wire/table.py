@@ -65,7 +65,7 @@ TABLE: tuple[Entry, ...] = (
         make=FunAsr,
         features=("offline", "online", "2pass", "hotwords", "itn", "sample_rate", "wav", "token", "port_10095"),
         document="docs/protocols/funasr.md",
-        clients=("funasr_wss_client.py (2025, 2026)", "websockets", "Node ws"),
+        clients=("funasr_wss_client.py (2025, 2026)", "websockets", "websocket-client", "Node ws"),
         subprotocols=("binary",),
     ),
 )
