@@ -99,6 +99,7 @@ class Server:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("XINGJI_", "LLM_"))}
         self._environment = clean | {
             "XINGJI_PORT": str(self.port),
+            "XINGJI_FUNASR_PORT": "0",  # many servers at a time, and one such port
             "XINGJI_MODELS": os.environ.get("XINGJI_MODELS") or "minipack",
             "XINGJI_HOTWORDS": str(self.hotwords),
             "XINGJI_HOTWORD_TABLES": str(self.tables),

@@ -17,7 +17,7 @@ from flask import Flask
 from flask_socketio import SocketIO
 
 from . import logs
-from .doors import Services, answers, backup, hotword_tables, hotwords, nls, ops, rest, sockets, spec
+from .doors import Services, answers, backup, hotword_tables, hotwords, nls, ops, rest, sockets, spec, websockets
 from .engines.lexicon import Jieba
 from .engines.pinyin import Pypinyin
 from .runtime.backup import Backups
@@ -65,8 +65,12 @@ def create_app(settings: Settings) -> tuple[Flask, SocketIO]:
     loaded = init_models(settings, metrics, registry)
     here = app.extensions["xingji"] = _services(settings, socketio, registry, loaded, metrics)
     sockets.register(socketio)
+    websockets.register(app, here)
     threading.Thread(target=here.end_idle_connections, name="idle-connections", daemon=True).start()
     threading.Thread(target=announce, args=(app, settings), daemon=True).start()
+    if settings.funasr_port:
+        port = settings.funasr_port
+        threading.Thread(target=websockets.listen, args=(here, "funasr", port), name="funasr", daemon=True).start()
     return app, socketio
 
 
@@ -76,7 +80,18 @@ def create_rest(settings: Settings) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_bytes + FORM_OVERHEAD
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     answers.register(app)
-    for blueprint in (ops.pages, rest.api, nls.api, hotwords.api, hotword_tables.api, backup.api, spec.document):
+    websockets.explain(app)
+    blueprints = (
+        ops.pages,
+        rest.api,
+        nls.api,
+        hotwords.api,
+        hotword_tables.api,
+        backup.api,
+        websockets.api,
+        spec.document,
+    )
+    for blueprint in blueprints:
         app.register_blueprint(blueprint)
     return app
 
@@ -215,6 +230,8 @@ def announce(app: Flask, settings: Settings) -> None:
         methods = ",".join(sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}))
         log.info("entry point", extra={"route": rule.rule, "methods": methods})
     log.info("entry point", extra={"route": "/socket.io/", "methods": "Socket.IO"})
+    for path in websockets.BY_PATH:
+        log.info("entry point", extra={"route": path, "methods": "WebSocket"})
     log.info("星纪 ASR is ready", extra={"address": host, "page": f"{host}/"})
 
 

@@ -22,6 +22,12 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="监听地址；对外服务时设为 0.0.0.0。 Address to listen on.")
     port: int = Field(5006, ge=0, le=65535, description="监听端口。 Port to listen on.")
+    funasr_port: int = Field(
+        10095,
+        ge=0,
+        le=65535,
+        description="FunASR 客户端习惯的端口，只说它的协议；0 为不监听。 FunASR's usual port; 0: none.",
+    )
     models: str = Field(
         "auto",
         description="auto（有官方模型则用，否则内置小模型）、official、minipack 或模型目录。 Which models.",

@@ -174,6 +174,7 @@ LIVE: dict[str, tuple[Case, dict[str, Any]]] = {
     "health": (("get", "/api/health", 200), {}),
     "ready": (("get", "/api/ready", 200), {}),
     "metrics": (("get", "/metrics", 200), {}),
+    "protocols": (("get", "/api/protocols", 200), {}),
     "models": (("get", "/api/asr/models", 200), {}),
     "formats": (("get", "/api/asr/formats", 200), {}),
     "yaml": (("get", "/openapi.yaml", 200), {}),

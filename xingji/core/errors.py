@@ -28,6 +28,7 @@ CODES: dict[str, Meaning] = {
     "unknown_model": Meaning("没有这个模型，或者这里没有配置它。", "There is no such model, or it is not set up here."),
     "bad_audio": Meaning("收到的不是约定格式的音频。", "This is not audio in the agreed format."),
     "audio_gap": Meaning("音频序号不连续，中间有数据包丢失。", "The audio sequence has a gap; packets were lost."),
+    "bad_json": Meaning("消息不是一个 JSON 对象。", "The message is no JSON object."),
     "unknown_event": Meaning("没有这个事件。", "There is no such event."),
     "busy": Meaning("服务器已满，请稍后再试。", "The server is full; try again later.", "server", True),
     "connection_timeout": Meaning("连接太久没有录音，也没有事件，现在关闭；需要时请重新连接。", "The connection had no recording and no event for too long and is closed; connect again when needed.", "client", True, True),
@@ -46,6 +47,7 @@ CODES: dict[str, Meaning] = {
     "invalid_hotwords": Meaning("热词表不合规则。", "The hotword table is not valid."),
     "version_conflict": Meaning("热词表已被别人改过，请重新读取后再改。", "The hotword table has changed; read it again first."),
     "not_found": Meaning("没有找到。", "Not found."),
+    "upgrade_required": Meaning("这个地址只接受 WebSocket 连接。", "This address takes WebSocket connections only."),
     "method_not_allowed": Meaning("此地址不支持这种请求方法。", "This address does not allow that method."),
 }  # fmt: skip
 

@@ -39,7 +39,7 @@ class Services:
     corrections: Corrections | None
     metrics: Metrics
     started: float  # time.monotonic()
-    gates: dict[str, Gate[Any]] = field(default_factory=dict)  # by Socket.IO sid
+    gates: dict[str, Gate[Any]] = field(default_factory=dict)  # by Socket.IO sid or own id
 
     def end_idle_connections(self) -> None:
         """For ever; the only thread that does."""
@@ -47,7 +47,7 @@ class Services:
         while True:
             time.sleep(min(1.0, timeout_s / 4))
             for gate in list(self.gates.values()):
-                gate.end_if_idle(timeout_s)
+                gate.end_if_idle(timeout_s)  # and what else a connection does by itself
 
     def shut_down(self, within_s: float) -> None:
         """Take nothing new, finish what is being recorded, deliver the results, end the workers."""
@@ -56,6 +56,8 @@ class Services:
         self.hub.drain(deadline - time.monotonic())
         while any(gate.owes for gate in list(self.gates.values())) and time.monotonic() < deadline:
             time.sleep(0.05)
+        for gate in list(self.gates.values()):
+            gate.dismiss()
         time.sleep(SENDING_S)
         self.pool.close()
 

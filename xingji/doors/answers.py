@@ -2,7 +2,7 @@
 
 import hmac
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flask import Flask, Response, jsonify, request
@@ -18,6 +18,7 @@ STATUS = {
     "not_found": 404,
     "method_not_allowed": 405,
     "version_conflict": 412,
+    "upgrade_required": 426,
     "too_large": 413,
     "decode_failed": 422,
     "invalid_hotwords": 422,
@@ -56,12 +57,19 @@ def allowed(tokens: tuple[str, ...], auth: object, query: Mapping[str, str], hea
     """Does one of the ways to show a token show a right one? Always true where no tokens are configured."""
     if not tokens:
         return True
-    shown = [query.get("token", "")]
+    found = [query.get("token", "")]
     if isinstance(auth, Mapping) and isinstance(auth.get("token"), str):
-        shown.append(auth["token"])
+        found.append(auth["token"])
     if header and header.lower().startswith("bearer "):
-        shown.append(header[7:].strip())
-    return any(hmac.compare_digest(s.encode(), t.encode()) for s in shown for t in tokens)
+        found.append(header[7:].strip())
+    return shown(tokens, found)
+
+
+def shown(tokens: tuple[str, ...], found: Iterable[str]) -> bool:
+    """Is one of those that were ``found`` a right one? Always true where no tokens are configured."""
+    if not tokens:
+        return True
+    return any(hmac.compare_digest(f.encode(), t.encode()) for f in found for t in tokens)
 
 
 def register(app: Flask) -> None:

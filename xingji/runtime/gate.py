@@ -5,17 +5,18 @@ recording may begin while earlier ones are still being finished. Called in order
 connection's own thread; answers go through the outbox.
 """
 
+import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from ..core.errors import XingjiError
-from ..core.messages import Completed, Event, SentenceRevised
+from ..core.messages import Commit, Completed, Event, SentenceRevised
 from ..core.types import SAMPLE_RATE, Hotword, Stage
-from ..wire import Frame, Open
+from ..wire import Frame, Open, Wishes
 from .driver import Driver, Failed, Moment, Stopped, Told
 from .hub import Hub, Kept
 from .intake import Intake
@@ -34,7 +35,8 @@ class Recording:
 
 
 class RecordingWire(Protocol[M_co]):
-    """Encodes one recording; called in the order in which its messages are sent."""
+    """Encodes one recording; called in the order in which its messages are sent, as is ``Wire``, by one thread at a
+    time."""
 
     def started(self) -> M_co: ...
     def stopped(self, reason: str, received: int, received_bytes: int) -> M_co: ...
@@ -63,6 +65,7 @@ class Gate(Generic[M]):
     def __init__(self, hub: Hub, wire: Wire[M], outbox: Outbox[M], keep_alive: Callable[[], None]) -> None:
         """``keep_alive`` is called about once a second while the gate makes its connection wait."""
         self._hub, self._wire, self._outbox, self._keep_alive = hub, wire, outbox, keep_alive
+        self._coding = threading.Lock()  # whoever asks the wire; nothing waits under it
         self._current: _Running[M] | None = None
         self._last: Recording | None = None
         self._complained = False  # about audio outside a recording, once per burst
@@ -78,17 +81,18 @@ class Gate(Generic[M]):
             raise XingjiError("already_recording")
         model = self._hub.llm_model if self._hub.wants_llm(opened.wishes) else None
         id = f"rec_{uuid.uuid4().hex}"
-        intake = Intake(opened.format, lambda error: self._say(self._wire.error(error, id)))
+        intake = Intake(opened.format, lambda error: self._complain(error, id))
         running: list[_Running[M]] = []
         driver = self._hub.open(opened.wishes, intake, lambda told, moment: self._tell(running[0], told, moment))
         recording = Recording(id, driver)
         self._hub.back_up(driver, id)
         named = replace(opened, wishes=self._hub.resolved(opened.wishes))
-        wire = self._wire.recording(id, named, model, lambda: driver.backup_id)
+        with self._coding:
+            wire = self._wire.recording(id, named, model, lambda: driver.backup_id)
         running.append(_Running(recording, wire, intake, model))
         self._hub.expect(id)
         self._current, self._last = running[0], recording
-        self._say(running[0].wire.started())
+        self._say(running[0].wire.started)
         return recording
 
     def feed(self, frame: Frame) -> Recording | None:
@@ -124,7 +128,15 @@ class Gate(Generic[M]):
         self._current = self._last = None
         running.recording.driver.cancel()
         self._hub.forget(running.recording.id)
-        self._say(running.wire.cancelled())
+        self._say(running.wire.cancelled)
+        return running.recording
+
+    def commit(self) -> Recording:
+        """End the sentence that is being spoken; the recording goes on."""
+        running = self._recording()
+        if running is None:
+            raise XingjiError("no_session")
+        running.recording.driver.put(Commit())
         return running.recording
 
     def use_hotwords(self, words: tuple[Hotword, ...]) -> Recording:
@@ -134,15 +146,26 @@ class Gate(Generic[M]):
         self._hub.use_own_hotwords(running.recording.driver, words)
         return running.recording
 
+    def configure(self, wishes: Wishes) -> Recording:
+        """For the sentences to come. Raises XingjiError: no_session, bad_config."""
+        running = self._recording()
+        if running is None:
+            raise XingjiError("no_session")
+        self._hub.configure(running.recording.driver, wishes)
+        return running.recording
+
     def refuse(self, error: XingjiError) -> None:
         """Tell the client what was wrong with its last message."""
         running = self._recording()
-        self._say(self._wire.error(error, running.recording.id if running else None))
+        self._complain(error, running.recording.id if running else None)
 
     @property
     def owes(self) -> bool:
         """Are there messages that the client has still to get?"""
         return self._outbox.waiting > 0
+
+    def dismiss(self) -> None:
+        """The server ends, everything is told; nothing to do where the end of the process says so."""
 
     def close(self) -> None:
         """The connection is gone: what was said is still finished, and the result kept for a while."""
@@ -172,7 +195,7 @@ class Gate(Generic[M]):
         if recording or self.owes or self._watching:
             self.heard()
         elif time.monotonic() - self._heard_at > timeout_s:
-            self._say(self._wire.error(XingjiError("connection_timeout"), None))
+            self._complain(XingjiError("connection_timeout"), None)
 
     # -- audio ---------------------------------------------------------------------------
 
@@ -186,12 +209,27 @@ class Gate(Generic[M]):
         if not running.overloaded:
             running.overloaded = True
             detail: dict[str, object] = {"lag_ms": backlog * 1000 // SAMPLE_RATE}
-            self._say(self._wire.error(XingjiError("overloaded", detail=detail), running.recording.id))
+            self._complain(XingjiError("overloaded", detail=detail), running.recording.id)
 
     # -- what the client is told ---------------------------------------------------------
 
-    def _say(self, message: M) -> None:
+    def _complain(self, error: XingjiError, recording_id: str | None) -> None:
+        self._say(lambda: self._wire.error(error, recording_id))
+
+    def _say(self, make: Callable[[], M]) -> None:
+        """Encoded now, because a wire may read on differently after what it has said."""
+        with self._coding:
+            message = make()
         self._outbox.put(lambda: (message,))
+
+    def _tell_later(self, make: Callable[[], Iterable[M]], replaces: Any = None) -> None:
+        """Encoded when it is sent."""
+
+        def coded() -> list[M]:
+            with self._coding:
+                return list(make())
+
+        self._outbox.put(coded, replaces)
 
     def _tell(self, running: _Running[M], told: Told, moment: Moment) -> None:
         """From the driver's thread; only queues."""
@@ -199,14 +237,14 @@ class Gate(Generic[M]):
         match told:
             case Stopped(reason, received):
                 size = running.intake.received_bytes
-                self._outbox.put(lambda: (wire.stopped(reason, received, size),))
+                self._tell_later(lambda: (wire.stopped(reason, received, size),))
             case Failed():
                 self._hub.keep(id, None)
-                self._outbox.put(lambda: (wire.final(None),))
+                self._tell_later(lambda: (wire.final(None),))
             case _:
                 if isinstance(told, Completed):
                     self._hub.keep(id, Kept(told, running.llm_model, running.recording.driver.backup_id))
                 done = moment.done / moment.received if moment.received else 1.0
                 stale = isinstance(told, SentenceRevised) and told.sentence.stage is Stage.PARTIAL
                 replaces: Any = (id, told.sentence.id) if isinstance(told, SentenceRevised) and stale else None
-                self._outbox.put(lambda: wire.encode(told, moment.judged, done), replaces)
+                self._tell_later(lambda: wire.encode(told, moment.judged, done), replaces)

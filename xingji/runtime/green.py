@@ -62,6 +62,26 @@ def was_websocket() -> bool:
     return bool(getattr(WSGI_LOCAL, "already_handled", False))
 
 
+def take_socket(environ: dict[str, Any]) -> socket.socket | None:
+    """The socket of a request, to speak something else on it; None where the server does not give it away."""
+    if "eventlet.input" in environ:
+        if "eventlet.set_idle" in environ:
+            environ["eventlet.set_idle"]()
+        return environ["eventlet.input"].get_socket()  # type: ignore[no-any-return]
+    return environ.get("werkzeug.socket") or environ.get("gunicorn.socket")
+
+
+def leave(environ: dict[str, Any]) -> list[bytes]:
+    """What an application answers whose request was taken over and is done with."""
+    if "werkzeug.socket" in environ:
+        raise ConnectionError  # werkzeug's word for: this connection is over
+    if is_patched():
+        from eventlet.wsgi import WSGI_LOCAL
+
+        WSGI_LOCAL.already_handled = True
+    return []
+
+
 def unmask(data: bytes, mask: Any, length: int | None = None, offset: int = 0) -> bytes:
     """XOR ``data[:length]`` with the four bytes of ``mask``, beginning at ``mask[offset % 4]`` (RFC 6455 §5.3)."""
     data = data if length is None else data[:length]

@@ -122,7 +122,7 @@ class Hub:
             return True
         if wishes.stream and not self._headroom.room(self.live, self._pool.costs):
             return True
-        return self.capacity is None and self._pool.behind(not wishes.stream)
+        return self.capacity is None and self._pool.behind(not (wishes.stream or wishes.waits))
 
     def wants_llm(self, wishes: Wishes) -> bool:
         return self._corrections is not None and wishes.llm is not False
@@ -145,7 +145,8 @@ class Hub:
             stream = next(self._streams)
             session = Session(self._profile(wishes, named), self._pronouncer, self._lexicon)
             stopwatch = Stopwatch(self._metrics, lagged=self._headroom.waited) if wishes.stream else None
-            driver = Driver(stream, session, self, source, self._counted(tell), self._clocks, stopwatch)
+            clocks = self._clocks if wishes.idle_s is None else replace(self._clocks, idle=wishes.idle_s)
+            driver = Driver(stream, session, self, source, self._counted(tell), clocks, stopwatch)
             self._live[stream] = _Live(driver, wishes, named)
         threading.Thread(target=self._run, args=(stream, driver), name=f"recording-{stream}", daemon=True).start()
         return driver
@@ -203,8 +204,8 @@ class Hub:
                 self._corrections.submit(stream, job, done)
         else:
             live = self._live.get(stream)
-            patient = live is not None and not live.wishes.stream
-            self.recognisers.submit(self._pool, stream, job, done, patient)
+            waited_for = live is None or live.wishes.stream or live.wishes.waits
+            self.recognisers.submit(self._pool, stream, job, done, not waited_for)
 
     def release(self, stream: int) -> None:
         self._pool.release(stream)
@@ -223,6 +224,15 @@ class Hub:
         with self._lock:
             if live := self._live.get(driver.stream):
                 self._reconfigure(replace(live, wishes=replace(live.wishes, hotwords=words)))
+
+    def configure(self, driver: Driver[Any], wishes: Wishes) -> None:
+        """Sentences of this recording that start from now on follow ``wishes``; a table they name, if another, is read
+        anew. Raises XingjiError("bad_config")."""
+        with self._lock:
+            if live := self._live.get(driver.stream):
+                same = wishes.hotword_table == live.wishes.hotword_table
+                named = live.named if same else self._named(wishes.hotword_table)
+                self._reconfigure(replace(live, wishes=wishes, named=named))
 
     def _reconfigure(self, live: _Live) -> None:
         self._live[live.driver.stream] = live

@@ -42,6 +42,8 @@ class Wishes:
     model: str | None = None  # id of the model that transcribes whole segments
     vllm_host: str | None = None  # where that is served, if the operator lets clients say so
     vllm_port: int | None = None
+    waits: bool = False  # somebody waits for the text, although nothing streams
+    idle_s: float | None = None  # without audio, then the recording stops
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,128 @@
+"""Record the JSON examples of ``docs/protocols`` from a real server and put them into the documents.
+
+Run ``python -m tools.record_protocols``. Works as ``tools.record_examples`` does for our own events: an example is a
+``json`` block below a comment ``<!-- example: NAME -->``. Each document has a function here that holds the
+conversation it describes.
+"""
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from tests.support import ANSWER_S, FRAME, RATE, ROOT, Server, model_directory, silence, utterance
+from tools.record_examples import refreshed
+
+FOLDER = ROOT / "docs" / "protocols"
+SAID, TWO = "name_lintao", "two_sentences"
+
+Found = dict[str, Any]
+
+
+def simple(url: str) -> Found:
+    """``/ws/asr``."""
+    found: Found = {"speech_end": {"type": "speech_end"}, "end_signal": {"end_signal": True}}
+    with connect(url + "/ws/asr?hotwords=林滔") as client:
+        _play(client, utterance(SAID).pcm)
+        found["result"] = _ask(client, found["speech_end"])
+        _play(client, silence(1.0))
+        found["result_without_speech"] = _ask(client, found["end_signal"])
+        found["error"] = _ask(client, "{")
+    with connect(url + "/ws/asr?mode=stream") as client:
+        _play(client, utterance(SAID).pcm, paced=True)
+        _send(client, found["end_signal"])
+        told = _until(client, "is_final")
+        found["stream_partial"] = told[0]
+        found["stream_final"] = told[-1]
+    with connect(url + "/ws/asr?events=1") as client:
+        found["ready"] = json.loads(client.recv(timeout=ANSWER_S))
+        found["ping"], found["config"] = {"type": "ping"}, {"type": "config", "language": "zh", "hotwords": ["林滔"]}
+        found["pong"] = _ask(client, found["ping"])
+        _send(client, found["config"])
+        _play(client, utterance(SAID).pcm, paced=True)
+        found["partial"] = json.loads(client.recv(timeout=ANSWER_S))
+    try:
+        with connect(url + "/ws/asr?sample_rate=1"):
+            pass
+    except InvalidStatus as refused:
+        found["refused"] = json.loads(refused.response.body)
+    return found
+
+
+def funasr(url: str) -> Found:
+    """FunASR's runtime protocol, on ``/``."""
+    end = {"is_speaking": False, "is_end": True}
+    found: Found = {
+        "options": {
+            "mode": "2pass",
+            "chunk_size": [5, 10, 5],
+            "chunk_interval": 10,
+            "audio_fs": 16000,
+            "wav_name": "memo-1",
+            "wav_format": "pcm",
+            "is_speaking": True,
+            "hotwords": '{"林滔": 80}',
+            "itn": True,
+        },
+        "end": end,
+    }
+    with connect(url + "/") as client:
+        _send(client, found["options"])
+        _play(client, utterance(TWO).pcm, paced=True)
+        _send(client, end)
+        told = _until(client, "is_end")
+        found["online"] = told[0]
+        sentences = [body for body in told if body["mode"] == "2pass-offline"]
+        found["offline_sentence"], found["offline_last"] = sentences[0], sentences[-1]
+        found["acknowledgement"] = told[-1]
+        _send(client, found["options"] | {"mode": "offline"})
+        _play(client, utterance(SAID).pcm)
+        _send(client, {"is_speaking": False})
+        found["offline"] = _until(client, "is_final")[-1]
+        found["error"] = _ask(client, found["options"] | {"mode": "3pass"})
+    return found
+
+
+RECORDINGS: dict[str, Callable[[str], Found]] = {"simple.md": simple, "funasr.md": funasr}
+
+
+def _send(client: ClientConnection, body: Any) -> None:
+    client.send(body if isinstance(body, str) else json.dumps(body, ensure_ascii=False))
+
+
+def _ask(client: ClientConnection, body: Any) -> Any:
+    _send(client, body)
+    return json.loads(client.recv(timeout=ANSWER_S))
+
+
+def _until(client: ClientConnection, name: str) -> list[Any]:
+    told: list[Any] = []
+    while not told or not told[-1].get(name):
+        told.append(json.loads(client.recv(timeout=ANSWER_S)))
+    return told
+
+
+def _play(client: ClientConnection, pcm: bytes, paced: bool = False) -> None:
+    for at in range(0, len(pcm), FRAME):
+        client.send(pcm[at : at + FRAME])
+        time.sleep(FRAME / 2 / RATE if paced else 0)
+
+
+def main() -> None:
+    if model_directory() is None:
+        sys.exit("no models: neither xingji/minipack nor XINGJI_MODELS")
+    with tempfile.TemporaryDirectory() as folder, Server(Path(folder)) as server:
+        for name, record in RECORDINGS.items():
+            document = FOLDER / name
+            recorded = record(server.url.replace("http:", "ws:"))
+            document.write_text(refreshed(document.read_text("utf-8"), recorded), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

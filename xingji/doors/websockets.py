@@ -1,0 +1,178 @@
+"""Raw WebSockets: a request to upgrade on a path of ``wire.table`` becomes a connection that speaks its dialect.
+
+Stands in front of the rest of the application, which answers everything else.
+"""
+
+import logging
+import socket
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qs
+
+from flask import Blueprint, Flask, Response, jsonify, request
+from werkzeug.serving import make_server
+
+from ..core.errors import XingjiError
+from ..runtime import green
+from ..runtime.connection import Connection, Heartbeat
+from ..runtime.websocket import VERSION, WebSocket, accepting, asks_for_websocket
+from ..wire.dialect import Dialect, Handshake
+from ..wire.table import TABLE, Entry, refusal
+from . import Services
+from .answers import failure, shown
+
+log = logging.getLogger(__name__)
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+Application = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+api = Blueprint("protocols", __name__)
+
+RETRY_S = 5.0
+
+BY_PATH = {path: entry for entry in TABLE for path in entry.paths}
+
+
+class WebSockets:
+    def __init__(self, app: Application, here: Services, by_path: Mapping[str, Entry] = BY_PATH) -> None:
+        """``app`` answers whatever is no WebSocket of ours."""
+        self._app, self._here, self._by_path = app, here, by_path
+
+    def __call__(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
+        headers = _headers(environ)
+        path = str(environ.get("PATH_INFO", ""))
+        entry = self._by_path.get(path)
+        if entry is None or not asks_for_websocket(headers):
+            return self._app(environ, start)
+        handshake = Handshake(path, _query(environ), headers, _offered(headers))
+        try:
+            self._check(handshake)
+            dialect = entry.make(handshake)
+        except XingjiError as error:
+            return _refused(entry, error, start)
+        subprotocol = next((name for name in handshake.offered if name in entry.subprotocols), None)
+        key = headers["sec-websocket-key"]
+        if (plain := green.take_socket(environ)) is None:
+            return _refused(entry, XingjiError("not_supported"), start)
+        plain.sendall(accepting(key, subprotocol))
+        self._serve(dialect, WebSocket(plain, self._here.settings.max_frame_bytes))
+        return green.leave(environ)
+
+    def _check(self, handshake: Handshake) -> None:
+        headers = handshake.headers
+        if headers.get("sec-websocket-version") != VERSION or not headers.get("sec-websocket-key"):
+            raise XingjiError("upgrade_required")
+        if not shown(self._here.settings.tokens, handshake.tokens):
+            raise XingjiError("unauthorized")
+
+    def _serve(self, dialect: Dialect, line: WebSocket) -> None:
+        settings = self._here.settings
+        heartbeat = Heartbeat(settings.ping_interval_s, settings.ping_timeout_s)
+        connection, id = Connection(self._here.hub, dialect, line, heartbeat), f"ws_{uuid.uuid4().hex}"
+        self._here.gates[id] = connection
+        try:
+            connection.run()
+        finally:
+            self._here.gates.pop(id, None)
+
+
+def register(app: Flask, here: Services) -> None:
+    """In front of all that ``app`` has so far."""
+    app.wsgi_app = WebSockets(app.wsgi_app, here)  # type: ignore[method-assign, assignment]
+
+
+def listen(here: Services, name: str, port: int) -> None:
+    """Serve one protocol, on ``/`` and its other paths, on a port of its own. For ever; while the port is taken, as by
+    the server that this one replaces, it says so once and tries again."""
+    entry = next(entry for entry in TABLE if entry.name == name)
+
+    def elsewhere(environ: Environ, start: StartResponse) -> Iterable[bytes]:
+        return _refused(entry, XingjiError("upgrade_required"), start)
+
+    door = WebSockets(elsewhere, here, dict.fromkeys(entry.paths, entry))
+    host, told = here.settings.host, False
+    family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    while True:
+        try:
+            listener = socket.create_server(address[:2], family=family)
+        except OSError as error:
+            if not told:
+                log.warning("port not available, the protocol is served on the main port only", extra={
+                    "protocol": name, "port": port, "reason": error.strerror
+                })  # fmt: skip
+            told = True
+            time.sleep(RETRY_S)
+            continue
+        with listener:
+            log.info("entry point", extra={"route": f"{host}:{port}/", "methods": "WebSocket", "protocol": name})
+            # It takes the descriptor of a socket that is bound already; its own binding would end the process.
+            make_server(host, port, door, threaded=True, fd=listener.fileno()).serve_forever()
+
+
+def explain(app: Flask) -> None:
+    """Whoever asks one of the paths without upgrading is told what it is for."""
+
+    @app.before_request
+    def upgrade_required() -> tuple[Response, int] | None:
+        entry = BY_PATH.get(request.path)
+        if entry is None or request.path == "/":  # where the page is
+            return None
+        response, status = failure(XingjiError("upgrade_required", detail={"protocol": entry.name}))
+        response.headers["Upgrade"] = "websocket"
+        return response, status
+
+
+@api.get("/api/protocols")
+def protocols() -> Response:
+    listed = [
+        {
+            "name": entry.name,
+            "title": entry.title,
+            "title_en": entry.title_en,
+            "paths": list(entry.paths),
+            "features": list(entry.features),
+            "subprotocols": list(entry.subprotocols),
+            "clients": list(entry.clients),
+            "document": entry.document,
+        }
+        for entry in TABLE
+    ]
+    return jsonify({"success": True, "data": listed})
+
+
+def _refused(entry: Entry, error: XingjiError, start: StartResponse) -> Iterable[bytes]:
+    if error.code == "upgrade_required":
+        said, status = refusal(error), 426
+    else:
+        said = entry.refuse(error)
+        status = said.status
+    body = said.body.encode()
+    headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"}
+    if status == 426:
+        headers |= {"Upgrade": "websocket", "Sec-WebSocket-Version": VERSION}
+    start(f"{status} {HTTPStatus(status).phrase}", list(headers.items()))
+    return [body]
+
+
+def _headers(environ: Mapping[str, Any]) -> dict[str, str]:
+    """Servers join repeated headers with commas; Alibaba's client sends its key and version twice and means the first.
+    A list of sub-protocols, which has commas of its own, stays whole."""
+    found = {name[5:].replace("_", "-").lower(): str(v) for name, v in environ.items() if name.startswith("HTTP_")}
+    for name in ("sec-websocket-key", "sec-websocket-version"):
+        if name in found:
+            found[name] = found[name].partition(",")[0].strip()
+    return found
+
+
+def _query(environ: Mapping[str, Any]) -> dict[str, str]:
+    """Of a repeated parameter the last value."""
+    found = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True, max_num_fields=100)
+    return {name: values[-1] for name, values in found.items()}
+
+
+def _offered(headers: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(name.strip() for name in headers.get("sec-websocket-protocol", "").split(",") if name.strip())

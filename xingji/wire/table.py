@@ -1,0 +1,71 @@
+"""The protocols that a raw WebSocket may speak here: a line each. ``/api/protocols`` and the READMEs show it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..core.errors import XingjiError
+from .dialect import Dialect, Handshake, to_json
+from .funasr import FunAsr
+from .simple import Simple
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """How a handshake is answered that becomes no WebSocket."""
+
+    status: int
+    body: str  # JSON
+
+
+def refusal(error: XingjiError) -> Refusal:
+    """As our REST answers."""
+    body = {
+        "success": False,
+        "error": error.meaning.zh,
+        "message_en": error.meaning.en,
+        "code": error.code,
+        "retryable": error.meaning.retryable,
+        **({} if error.field is None else {"field": error.field}),
+    }
+    return Refusal({"unauthorized": 401, "internal": 500}.get(error.code, 400), to_json(body))
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """``make`` begins a connection or raises XingjiError, which ``refuse`` puts in the protocol's own words."""
+
+    name: str
+    title: str  # Chinese
+    title_en: str
+    paths: tuple[str, ...]
+    make: Callable[[Handshake], Dialect]
+    features: tuple[str, ...]
+    document: str
+    clients: tuple[str, ...]  # with which a test has proven it
+    subprotocols: tuple[str, ...] = ()  # selected where the client offers one of them
+    refuse: Callable[[XingjiError], Refusal] = refusal
+
+
+TABLE: tuple[Entry, ...] = (
+    Entry(
+        name="simple",
+        title="简单网关：浏览器判停、整句发送，或边说边出字",
+        title_en="Simple gateway: whole sentences that the client has cut, or live text",
+        paths=("/ws/asr",),
+        make=Simple,
+        features=("whole_sentences", "partials", "hotwords", "sample_rate", "f32le", "token"),
+        document="docs/protocols/simple.md",
+        clients=("websockets", "Node ws"),
+    ),
+    Entry(
+        name="funasr",
+        title="FunASR 运行时协议：offline、online、2pass",
+        title_en="FunASR's runtime protocol: offline, online, 2pass",
+        paths=("/", "/ws/funasr"),
+        make=FunAsr,
+        features=("offline", "online", "2pass", "hotwords", "itn", "sample_rate", "wav", "token", "port_10095"),
+        document="docs/protocols/funasr.md",
+        clients=("funasr_wss_client.py (2025, 2026)", "websockets", "websocket-client", "Node ws"),
+        subprotocols=("binary",),
+    ),
+)
