@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from ..audio import Limits as Decoding
 from ..core.errors import XingjiError
 from ..core.hotwords import HotwordIndex, Layered
 from ..core.messages import Completed, Configure, Correct, Hotwords, Job, Profile, Result
@@ -29,6 +30,9 @@ from .metrics import Metrics, Stopwatch
 from .pool import Pool
 
 log = logging.getLogger(__name__)
+
+DECODER_MARGIN_S = 120.0  # more than a decoder is asked for at the end of a recording
+DECODER_SPEEDUP = 4.0  # seconds of audio that decoding must manage in one of processor time, at the very least
 
 F = TypeVar("F")
 
@@ -75,6 +79,9 @@ class Hub:
         self._clocks, self._limits, self._tables, self._chunk = clocks, limits, tables, chunk
         self._backups, self._metrics, self._headroom = backups, metrics, headroom
         self.llm_model = llm_model
+        # A stream ends at the clock's limit; its decoder's own is for one that runs away before anybody looks.
+        longest = clocks.longest + DECODER_MARGIN_S
+        self.decoding = Decoding(longest, 60.0 + longest / DECODER_SPEEDUP, 256 << 20)
         self._streams = itertools.count()
         self._lock = threading.Lock()
         self._live: dict[int, _Live] = {}

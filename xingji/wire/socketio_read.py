@@ -10,7 +10,8 @@ from ..core.types import AudioFormat, Hotword
 from . import ID, Frame, Open, Wishes, samples
 
 LANGUAGES = ("auto", "zh", "en", "yue", "ja", "ko")
-CODECS = ("s16le", "f32le", "mulaw", "alaw")
+CODECS = ("s16le", "f32le", "mulaw", "alaw",
+          "webm", "ogg", "opus", "speex", "mp3", "aac", "amr", "flac", "wav", "mp4", "m4a", "auto")  # fmt: skip
 SENTENCE_SILENCE_MS = (200, 6000)  # the shortest and the longest that ends a sentence
 MAX_LIST = 1 << 20  # numbers in a frame that came as a JSON list
 
