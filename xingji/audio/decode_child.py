@@ -126,14 +126,15 @@ def decode_stream(stream: Incoming, declared: str, limits: Limits) -> Iterator[S
     if name == "mov":
         check_index_first(stream.peek)
     try:
-        container = av.open(stream, "r", format=name, options=OPTIONS | IMPATIENT, metadata_errors="replace")
+        options = OPTIONS | IMPATIENT
+        container = av.open(stream, "r", format=name, options=options, metadata_errors="replace")
     except MemoryError:
         raise
     except av.FFmpegError as error:
         raise XingjiError("decode_failed") from error
     with container:
         yield from joined(frames(container, sound(container)), limits)
-    if stream.skip() > TRAILER:
+    if stream.goes_on(TRAILER):  # the container is over, or damaged beyond repair
         raise XingjiError("decode_failed")
 
 

@@ -44,12 +44,11 @@ class Incoming:
             return data
         return self._receive(size)
 
-    def skip(self) -> int:
-        """Read to the end; how much that was."""
-        count = 0
-        while data := self.read(1 << 16):
-            count += len(data)
-        return count
+    def goes_on(self, size: int) -> bool:
+        """Whether more than ``size`` bytes are still to come, which are waited for and lost."""
+        while size >= 0 and (data := self.read(1 << 16)):
+            size -= len(data)
+        return size < 0
 
     def _receive(self, size: int) -> bytes:
         while self._left == 0:

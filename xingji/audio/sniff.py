@@ -58,16 +58,20 @@ def _found(head: bytes, declared: str) -> Container | None:
 def check_index_first(peek: Callable[[int], bytes]) -> None:
     """An MP4 can be read as it arrives if ``moov`` comes before the audio. ``peek(n)``: the first n bytes, waited for.
 
-    Raises XingjiError: ``not_streamable``, or ``decode_failed`` where the boxes make no sense.
+    Waits for the whole of a short index, which libav wants to read a little of twice. Raises XingjiError:
+    ``not_streamable``, or ``decode_failed`` where the boxes make no sense.
     """
     at = 0
     while at <= _LONGEST_PREFACE:
         head = peek(at + 8)[at:]
-        if len(head) < 8 or head[4:8] == b"moov":
+        if len(head) < 8:
+            return
+        size = int.from_bytes(head[:4], "big")
+        if head[4:8] == b"moov":
+            peek(at + min(size, _LONGEST_PREFACE))
             return
         if head[4:8] == b"mdat":
             raise XingjiError("not_streamable", field="format")
-        size = int.from_bytes(head[:4], "big")
         if head[4:8] not in _BEFORE_MOOV or size < 8:
             break
         at += size
