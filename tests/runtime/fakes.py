@@ -136,6 +136,7 @@ class Source:
 
     held: Samples = field(default_factory=lambda: silence(0))
     asked: int = 0  # for the rest
+    closed: int = 0
 
     def read(self, samples: Samples) -> Samples:
         return samples
@@ -143,6 +144,9 @@ class Source:
     def rest(self) -> Samples:
         self.asked += 1
         return self.held
+
+    def close(self) -> None:
+        self.closed += 1
 
 
 class Listener:

@@ -167,7 +167,7 @@ def test_audio_before_any_options() -> None:
     one = Conversation(FunAsr(Handshake("/")))
     one.say(AUDIO, b"", AUDIO, END)
     opened = one.done[0]
-    assert isinstance(opened, Open) and opened.format == AudioFormat("wav", 16_000) and wishes(one).stream
+    assert isinstance(opened, Open) and opened.format == AudioFormat("pcm", 16_000) and wishes(one).stream
     assert one.happens(DONE)[-1]["wav_name"] == "demo"
 
 

@@ -43,7 +43,7 @@ def test_one_result_for_each_sentence(mark: Any) -> None:
     opened = with_mark.done[0]
     assert isinstance(opened, Open) and opened.format == AudioFormat("s16le", 16_000)
     wishes = opened.wishes
-    assert (wishes.stream, wishes.waits, wishes.llm, wishes.end_silence) == (False, True, False, NO_END)
+    assert (wishes.stream, wishes.waits, wishes.llm, wishes.pace.end_silence) == (False, True, False, NO_END)
     expected = {"type": "result", "text": "今天天气不错。", "is_final": True, "id": 1, "duration_ms": 1031}
     assert with_mark.happens(completed(1031, "今天天气不错。")) == [expected]
 
@@ -218,7 +218,7 @@ def test_a_mark_ends_the_sentence_and_not_the_recording(mark: dict[str, Any]) ->
     live.say(mark, SECOND, mark, SECOND, mark)
     assert live.kinds == [Open, Commit, Commit]
     opened = live.done[0]
-    assert isinstance(opened, Open) and opened.wishes.stream and opened.wishes.end_silence == samples(800)
+    assert isinstance(opened, Open) and opened.wishes.stream and opened.wishes.pace.end_silence == samples(800)
 
 
 def test_after_a_pause_without_audio_it_goes_on_and_counts_on() -> None:

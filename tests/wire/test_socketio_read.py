@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xingji.audio import CONTAINERS, FORMATS
 from xingji.core.errors import CODES, XingjiError
 from xingji.core.types import AudioFormat, Hotword
 from xingji.wire import Frame, Open, Pace, Wishes
@@ -72,7 +73,7 @@ def test_start_options(options: dict[str, Any], wishes: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        *[({"format": codec}, AudioFormat(codec, 16_000)) for codec in ("s16le", "f32le", "mulaw", "alaw")],
+        *[({"format": codec}, AudioFormat(codec, 16_000)) for codec in (*FORMATS, *CONTAINERS)],
         ({"sample_rate": 8_000}, AudioFormat("s16le", 8_000)),
         ({"sample_rate": 48_000, "format": "f32le"}, AudioFormat("f32le", 48_000)),
     ],
@@ -84,7 +85,7 @@ def test_start_format(options: dict[str, Any], expected: AudioFormat) -> None:
 
 BAD_OPTIONS: list[tuple[str, list[Any]]] = [
     ("sample_rate", [7_999, 48_001, 0, -16_000, 16_000.0, "16000", True, [], {}, b"", float("nan"), 10**30]),
-    ("format", ["S16LE", "webm", "", 16, True, ["s16le"], {}, b"s16le"]),
+    ("format", ["S16LE", "wma", "", 16, True, ["s16le"], {}, b"s16le"]),
     ("language", ["zh-CN", "", "ZH", 1, False, ["zh"], {}]),
     ("preset", ["", "Meeting", "fast", 1, True, []]),
     ("max_sentence_silence_ms", [199, 6_001, -1, 800.0, "800", True, []]),

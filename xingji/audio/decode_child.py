@@ -1,19 +1,23 @@
-"""The child of ``container.decode_file``: one file in, raw 16 kHz int16 on stdout, nothing else touched.
+"""The process that decodes: a file, or a stream on stdin, in; raw 16 kHz int16 on stdout; nothing else touched.
 
-``python -m xingji.audio.decode_child FILE LIMITS_AS_JSON``. Exit status 0 after all audio was written;
-``REFUSED`` with one line ``{"code": …}`` on stderr when the file cannot or may not be decoded.
+``python -m xingji.audio.decode_child file PATH LIMITS`` or ``… stream DECLARED LIMITS``; limits as JSON. A stream
+comes in messages of a uint32, little endian, and as many bytes; what it was declared to be is a key of
+``sniff.FORMATS``. Exit status 0 after all audio was written; ``REFUSED`` with one line ``{"code": …}`` on stderr
+when it cannot or may not be decoded.
 """
 
 import json
 import math
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO
+from contextlib import nullcontext
+from typing import Any, BinaryIO, cast
 
 import av
 import av.subtitles.codeccontext
 import av.subtitles.stream  # PyAV imports these when it first meets a stream, too late for `confine`
 import numpy as np
+from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
@@ -22,12 +26,20 @@ from numpy.typing import NDArray
 from xingji.core.errors import XingjiError
 from xingji.core.types import SAMPLE_RATE, Samples
 
-from .container import REFUSED, Limits, is_container
+from .child import REFUSED
+from .incoming import Incoming, Pipe
+from .limits import Limits
 from .resample import Resampler, from_float
+from .sniff import ENOUGH, check_index_first, container_of, is_container
 
 # Demuxers that may touch a file. None of them follows references to other files or addresses, and
 # with no protocol allowed none could (2026-11: with a forced hls demuxer libav did read file:// and http://).
 OPTIONS = {"format_whitelist": "wav,mp3,ogg,flac,mov,matroska,aac,asf,amr", "protocol_whitelist": ""}
+
+# What opens a stream with its first packet. Not ``fflags=nobuffer``: it loses the packets that were looked at.
+IMPATIENT = {"probesize": "32", "analyzeduration": "1"}
+TRAILER = 64 << 10  # bytes after the end of a container that may be something else than audio
+OPUS_RATE, OPUS_PACKET = 48_000, 48 * 1276  # RFC 6716: at most 48 frames, each of at most 1275 bytes and its length
 
 # How libav encodes decoded samples → float32 in int16 steps, same shape.
 STEPS: dict[str, Callable[[NDArray[Any]], NDArray[np.float32]]] = {
@@ -39,12 +51,17 @@ STEPS: dict[str, Callable[[NDArray[Any]], NDArray[np.float32]]] = {
 }
 
 
-def main(path: str, limits: Limits) -> int:
-    with open(path, "rb") as file:
+def main(what: str, argument: str, limits: Limits) -> int:
+    with open(argument, "rb") if what == "file" else nullcontext() as file:
         confine(limits)
+        blocks = (
+            decode(file, limits) if file else decode_stream(Incoming(cast(Pipe, sys.stdin.buffer)), argument, limits)
+        )
         try:
-            for block in capped(decode(file, limits), limits.max_seconds):
+            for block in capped(blocks, limits.max_seconds):
                 sys.stdout.buffer.write(block.astype("<i2", copy=False).tobytes())
+                if what == "stream":
+                    sys.stdout.buffer.flush()
             sys.stdout.buffer.flush()
         except (XingjiError, MemoryError) as error:
             code = error.code if isinstance(error, XingjiError) else "too_large"
@@ -89,22 +106,70 @@ def capped(blocks: Iterator[Samples], max_seconds: float) -> Iterator[Samples]:
 
 
 def decode(file: BinaryIO, limits: Limits) -> Iterator[Samples]:
-    """The best audio stream of the file. Its rate may change on the way (joined MP3 or AAC files)."""
+    """The best audio stream of the file."""
     with open_container(file) as container:
-        stream = container.streams.best("audio")
-        if not isinstance(stream, AudioStream):
+        yield from joined(frames(container, sound(container)), limits)
+
+
+def decode_stream(stream: Incoming, declared: str, limits: Limits) -> Iterator[Samples]:
+    """What arrives, as soon as it can be decoded."""
+    name = container_of(stream.peek(ENOUGH), declared)
+    if name is None and declared == "opus":
+        yield from joined(packets(stream), limits)
+        return
+    if name is None:
+        raise XingjiError("unsupported_format")
+    if name == "mov":
+        check_index_first(stream.peek)
+    try:
+        options = OPTIONS | IMPATIENT
+        container = av.open(stream, "r", format=name, options=options, metadata_errors="replace")
+    except MemoryError:
+        raise
+    except av.FFmpegError as error:
+        raise XingjiError("decode_failed") from error
+    with container:
+        yield from joined(frames(container, sound(container)), limits)
+    if stream.goes_on(TRAILER):  # the container is over, or damaged beyond repair
+        raise XingjiError("decode_failed")
+
+
+def joined(frames: Iterator[AudioFrame], limits: Limits) -> Iterator[Samples]:
+    """All of them at 16 kHz. Their rate may change on the way (joined MP3 or AAC files)."""
+    rate, resampler = SAMPLE_RATE, Resampler(SAMPLE_RATE)
+    for frame in frames:
+        if not limits.min_rate <= frame.sample_rate <= limits.max_rate:
             raise XingjiError("unsupported_format")
-        rate, resampler = SAMPLE_RATE, Resampler(SAMPLE_RATE)
-        for frame in frames(container, stream):
-            if not limits.min_rate <= frame.sample_rate <= limits.max_rate:
-                raise XingjiError("unsupported_format")
-            if not 1 <= frame.layout.nb_channels <= limits.max_channels:
-                raise XingjiError("unsupported_format")
-            if frame.sample_rate != rate:
-                yield resampler.flush()
-                rate, resampler = frame.sample_rate, Resampler(frame.sample_rate)
-            yield resampler.feed(mono(frame))
-        yield resampler.flush()
+        if not 1 <= frame.layout.nb_channels <= limits.max_channels:
+            raise XingjiError("unsupported_format")
+        if frame.sample_rate != rate:
+            yield resampler.flush()
+            rate, resampler = frame.sample_rate, Resampler(frame.sample_rate)
+        yield resampler.feed(mono(frame))
+    yield resampler.flush()
+
+
+def packets(stream: Incoming) -> Iterator[AudioFrame]:
+    """Of Opus packets without a container, one a message. One that is damaged is skipped."""
+    decoder = av.CodecContext.create("libopus", "r")
+    assert isinstance(decoder, AudioCodecContext)
+    decoder.sample_rate, decoder.layout = OPUS_RATE, "mono"
+    for message in stream.messages():
+        if len(message) > OPUS_PACKET:
+            raise XingjiError("unsupported_format")
+        try:
+            yield from decoder.decode(av.Packet(message))
+        except MemoryError:
+            raise
+        except av.FFmpegError:
+            continue
+
+
+def sound(container: InputContainer) -> AudioStream:
+    stream = container.streams.best("audio")
+    if not isinstance(stream, AudioStream):
+        raise XingjiError("unsupported_format")
+    return stream
 
 
 def open_container(file: BinaryIO) -> InputContainer:
@@ -151,4 +216,4 @@ def mono(frame: AudioFrame) -> NDArray[np.float32]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], Limits(**json.loads(sys.argv[2]))))
+    sys.exit(main(sys.argv[1], sys.argv[2], Limits(**json.loads(sys.argv[3]))))

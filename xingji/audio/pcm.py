@@ -18,16 +18,59 @@ MIN_RATE, MAX_RATE = 8_000, 48_000  # Hz
 class Decoder(Protocol):
     """One live stream. The concatenated output depends on the concatenated input only."""
 
+    @property
+    def error(self) -> XingjiError | None:
+        """Why no more can be decoded; looked at after ``feed`` and ``flush``. What they gave before counts."""
+
+    def begin(self) -> None:
+        """Get ready; until then, what is fed waits."""
+
     def feed(self, data: bytes) -> Samples:
-        """The samples that these bytes complete; may be none. The array may be read-only."""
+        """Take a message; give the samples that are ready, maybe none and maybe of earlier messages.
+        The array may be read-only."""
+        ...
+
+    def end(self) -> None:
+        """No more will be fed."""
+
+    def accepts(self, timeout_s: float) -> bool:
+        """Whether it is ready for more; waits for that for so long."""
+        ...
+
+    def drained(self, timeout_s: float) -> bool:
+        """After ``end``: whether all that ``flush`` gives is there at once; waits for that for so long."""
         ...
 
     def flush(self) -> Samples:
         """The rest, once, when the stream has ended; half a sample is dropped."""
         ...
 
+    def close(self) -> None:
+        """Let go of everything. Harmless when repeated."""
 
-class Pcm:
+
+class InProcess:
+    """A decoder that has each sample as soon as its bytes are there."""
+
+    error: XingjiError | None = None
+
+    def begin(self) -> None:
+        pass
+
+    def end(self) -> None:
+        pass
+
+    def accepts(self, timeout_s: float) -> bool:
+        return True
+
+    def drained(self, timeout_s: float) -> bool:
+        return True
+
+    def close(self) -> None:
+        pass
+
+
+class Pcm(InProcess):
     """Fixed-width mono samples of ``width`` bytes at ``rate`` Hz; ``read`` turns whole samples into numbers.
 
     Raises ``XingjiError("bad_config")`` for a rate outside 8000..48000 Hz.

@@ -43,6 +43,7 @@ CODES: dict[str, Meaning] = {
     "unsupported_format": Meaning("不认识的音频格式。", "The audio format is not supported."),
     "bad_parameter": Meaning("参数的值不对。", "A parameter has a bad value."),
     "too_large": Meaning("文件太大或音频太长。", "The file is too large or the audio too long."),
+    "not_streamable": Meaning("这个 MP4 的索引（moov）在音频之后，不能边收边解码；请作为文件上传，或录成分段的 MP4。", "This MP4 has its index (moov) after the audio and cannot be decoded as it arrives; upload it as a file, or record fragmented MP4."),
     "decode_failed": Meaning("音频无法解码，文件可能已损坏。", "The audio cannot be decoded; the file may be damaged."),
     "invalid_hotwords": Meaning("热词表不合规则。", "The hotword table is not valid."),
     "version_conflict": Meaning("热词表已被别人改过，请重新读取后再改。", "The hotword table has changed; read it again first."),

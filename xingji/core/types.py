@@ -115,7 +115,8 @@ class Hotword:
 
 @dataclass(frozen=True, slots=True)
 class AudioFormat:
-    """How a client encodes audio. ``codec`` is a key of ``xingji.audio.FORMATS``; ``rate`` in Hz."""
+    """How a client encodes audio. ``codec`` is in ``xingji.audio.FORMATS``, with ``rate`` in Hz, or in
+    ``xingji.audio.CONTAINERS``, which say their rate themselves."""
 
     codec: str = "s16le"
     rate: int = SAMPLE_RATE

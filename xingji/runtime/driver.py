@@ -37,7 +37,10 @@ class Source(Protocol[F_contra]):
         """The samples that are ready now; some may be held back."""
 
     def rest(self) -> Samples:
-        """All that is held back. Asked once, when the recording stops; nothing is read after it."""
+        """All that is held back. Asked once, when the recording stops; nothing is read after it. May take seconds."""
+
+    def close(self) -> None:
+        """The recording is over, cancelled ones too; let go of everything. From the driver's thread."""
 
 
 class Engines(Protocol):
@@ -70,7 +73,7 @@ class Moment:
 class Stopped:
     """The recording takes no more audio. Told once, before anything that follows from it."""
 
-    reason: str  # client, max_duration, idle, server_shutdown; error before Failed
+    reason: str  # client, max_duration, idle, undecodable, server_shutdown; error before Failed
     received: int
 
 
@@ -192,6 +195,7 @@ class Driver(Generic[F]):
                 self._tell(Failed(), self._moment())
         finally:
             self._end_backup()
+            self._source.close()
             self._engines.release(self.stream)
             self.stopped = True
             self.finished.set()

@@ -22,6 +22,8 @@ from .hub import Hub, Kept
 from .intake import Intake
 from .outbox import Outbox
 
+WAIT_S = 1.0  # between signs of life while the connection has to wait
+
 M = TypeVar("M")
 M_co = TypeVar("M_co", covariant=True)
 
@@ -81,8 +83,13 @@ class Gate(Generic[M]):
             raise XingjiError("already_recording")
         model = self._hub.llm_model if self._hub.wants_llm(opened.wishes) else None
         id = f"rec_{uuid.uuid4().hex}"
-        intake = Intake(opened.format, lambda error: self._complain(error, id))
         running: list[_Running[M]] = []
+        intake = Intake(
+            opened.format,
+            lambda error: self._complain(error, id),
+            lambda: self._decoded(running[0]),
+            self._hub.decoding,
+        )
         driver = self._hub.open(opened.wishes, intake, lambda told, moment: self._tell(running[0], told, moment))
         recording = Recording(id, driver)
         self._hub.back_up(driver, id)
@@ -93,6 +100,8 @@ class Gate(Generic[M]):
         self._hub.expect(id)
         self._current, self._last = running[0], recording
         self._say(running[0].wire.started)
+        intake.begin()
+        self._heed(running[0])
         return recording
 
     def feed(self, frame: Frame) -> Recording | None:
@@ -105,7 +114,11 @@ class Gate(Generic[M]):
                 self._complained = True
                 raise XingjiError("no_session")
             return None
-        running.recording.driver.feed(frame, lambda backlog: self._wait(running, backlog))
+        driver = running.recording.driver
+        while not (driver.stopped or running.intake.accepts(WAIT_S)):
+            self._keep_alive()
+        driver.feed(frame, lambda backlog: self._wait(running, backlog))
+        self._heed(running)
         return running.recording
 
     def stop(self) -> tuple[Recording, bool]:
@@ -116,6 +129,7 @@ class Gate(Generic[M]):
             if self._last is None or self._last.driver.finished.is_set():
                 raise XingjiError("no_session")
             return self._last, True
+        self._drain(running)
         first = running.recording.driver.stop("client")
         self._current = None
         return running.recording, not first
@@ -171,6 +185,7 @@ class Gate(Generic[M]):
         """The connection is gone: what was said is still finished, and the result kept for a while."""
         self._outbox.close()
         if running := self._recording():
+            self._drain(running)
             running.recording.driver.stop("client")
 
     # -- connections on which nothing happens ----------------------------------------------
@@ -203,6 +218,24 @@ class Gate(Generic[M]):
         if self._current is not None and self._current.recording.driver.stopped:
             self._current = None  # a limit stopped it
         return self._current
+
+    def _drain(self, running: _Running[M]) -> None:
+        """What a decoder still works on is taken at the pace of the engines, however much it becomes."""
+        driver, intake = running.recording.driver, running.intake
+        if not intake.drained(0):
+            driver.feed(Frame(b"", last=True), lambda backlog: self._wait(running, backlog))
+            while not (driver.stopped or intake.drained(WAIT_S)):
+                self._keep_alive()
+
+    def _decoded(self, running: _Running[M]) -> None:
+        """From the decoder's thread, which thereby waits while the engines are far behind."""
+        running.recording.driver.feed(Frame(b""))
+        self._heed(running)
+
+    def _heed(self, running: _Running[M]) -> None:
+        """A recording whose audio cannot be decoded any further ends with what it has."""
+        if running.intake.failed:
+            running.recording.driver.stop("undecodable")
 
     def _wait(self, running: _Running[M], backlog: int) -> None:
         self._keep_alive()

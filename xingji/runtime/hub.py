@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from ..audio import Limits as Decoding
 from ..core.errors import XingjiError
 from ..core.hotwords import HotwordIndex, Layered
 from ..core.lexicon import Lexicon
@@ -33,6 +34,9 @@ from .recognisers import Choice, Recognisers
 log = logging.getLogger(__name__)
 
 MOST_BIAS = 100  # hotwords that a model is told beforehand; each makes its prompt longer
+
+DECODER_MARGIN_S = 120.0  # more than a decoder is asked for at the end of a recording
+DECODER_SPEEDUP = 4.0  # seconds of audio that decoding must manage in one of processor time, at the very least
 
 F = TypeVar("F")
 
@@ -83,6 +87,9 @@ class Hub:
         self._backups, self._metrics, self._headroom = backups, metrics, headroom
         self._lexicon = lexicon
         self.llm_model = llm_model
+        # A stream ends at the clock's limit; its decoder's own is for one that runs away before anybody looks.
+        longest = clocks.longest + DECODER_MARGIN_S
+        self.decoding = Decoding(longest, 60.0 + longest / DECODER_SPEEDUP, 256 << 20)
         self._streams = itertools.count()
         self._lock = threading.Lock()
         self._live: dict[int, _Live] = {}

@@ -27,6 +27,9 @@ class Decoded:
     def rest(self) -> Samples:
         return np.empty(0, np.int16)
 
+    def close(self) -> None:
+        pass
+
 
 def transcribe(
     hub: Hub, path: Path, wishes: Wishes, limits: Limits, progress: Callable[[int], None] | None = None

@@ -56,10 +56,12 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Audio as the client sent it, not yet decoded. ``seq`` counts frames from 0 where the client numbers them."""
+    """Audio as the client sent it, not yet decoded. ``seq`` counts frames from 0 where the client numbers them;
+    ``last``: no other will follow."""
 
     data: bytes
     seq: int | None = None
+    last: bool = False
 
 
 def milliseconds(samples: int) -> int:

@@ -101,7 +101,7 @@ class FunAsr(Dialect):
             self._over, self._deaf = False, True
             if audio.startswith(CONTAINERS):
                 raise XingjiError("unsupported_format", field="wav_format")
-            yield Open(self._options.wishes(), AudioFormat("wav", self._options.rate))
+            yield Open(self._options.wishes(), AudioFormat("pcm", self._options.rate))
             self._open, self._deaf = True, False
         yield Frame(audio)
 

@@ -10,7 +10,8 @@ from ..core.types import AudioFormat, Hotword
 from . import ID, PACES, Frame, Open, Pace, Wishes, milliseconds, samples
 
 LANGUAGES = ("auto", "zh", "en", "yue", "ja", "ko")
-CODECS = ("s16le", "f32le", "mulaw", "alaw")
+CODECS = ("s16le", "f32le", "mulaw", "alaw",
+          "webm", "ogg", "opus", "speex", "mp3", "aac", "amr", "flac", "wav", "mp4", "m4a", "auto")  # fmt: skip
 SENTENCE_SILENCE_MS = (200, 6000)  # the shortest and the longest that ends a sentence
 SENTENCE_MS = (5_000, 30_000)  # after which a sentence is cut, whatever is said
 PREROLL_MS = (0, 1_000)

@@ -1,0 +1,54 @@
+"""The process that decodes, as its parent sees it: a fresh interpreter that can open nothing and may die."""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from xingji.core.errors import XingjiError
+
+from .limits import Limits
+
+log = logging.getLogger(__name__)
+
+REFUSED = 3  # the child's exit status when its last line on stderr names the reason
+
+_ROOT = Path(__file__).resolve().parents[2]  # where the child finds this package
+_ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "HOME", "APPDATA", "SYSTEMROOT")
+
+
+def spawn(what: str, argument: str, limits: Limits, stdin: int, buffer: int) -> subprocess.Popen[bytes]:
+    """``what`` and ``argument``: ``file`` and its path, or ``stream`` and what it was declared to be. Samples come on
+    its stdout, of which ``buffer`` bytes are read ahead."""
+    # Secrets in our environment are no business of a process that reads strangers' audio.
+    environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    return subprocess.Popen(
+        [sys.executable, "-m", "xingji.audio.decode_child", what, argument, json.dumps(asdict(limits))],
+        cwd=_ROOT,
+        env=environment | {"OPENBLAS_NUM_THREADS": "1"},
+        bufsize=buffer,
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def verdict(child: subprocess.Popen[bytes]) -> XingjiError | None:
+    """What the child, whose output has ended, has to say about its end."""
+    assert child.stderr is not None
+    complaint = child.stderr.read()
+    status = child.wait()
+    if status == 0:
+        return None
+    if status == REFUSED:
+        return XingjiError(json.loads(complaint.splitlines()[-1])["code"])
+    if sys.platform != "win32" and status == -signal.SIGXCPU:
+        return XingjiError("too_large")
+    last_words = complaint[-2000:].decode(errors="replace")
+    log.error("decoder child died", extra={"status": status, "stderr": last_words})
+    # A signal means that the audio broke the decoder; a plain status means that the child never got to work.
+    return XingjiError("decode_failed" if status < 0 else "internal")
