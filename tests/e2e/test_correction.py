@@ -33,26 +33,45 @@ def record(server: Server, **options: object) -> Recorder:
     return client
 
 
-def test_a_homophone_is_put_right_and_the_result_says_so(correcting: Server, stub: LlmStub) -> None:
-    stub.mode, stub.replacements = "normal", {"提交": "提教"}
+def test_what_it_may_change_is_changed_and_the_result_says_so(correcting: Server, stub: LlmStub) -> None:
+    stub.mode, stub.replacements = "normal", {"。": "！"}
     final = record(correcting).named("final_result")[0]
-    assert final["llm_merged"] == final["sensevoice"].replace("提交", "提教") != final["sensevoice"]
+    assert final["llm_merged"] == final["sensevoice"].replace("。", "！") != final["sensevoice"]
     assert final["llm"] == {"used": True, "model": "stub", "fallback": None, "rejected_edits": 0}
     sentence = final["sentences"][0]
     assert (sentence["stage"], sentence["source"]) == ("corrected", "llm")
     assert sentence["readings"]["sensevoice"] == final["sensevoice"]
+    assert {"from": "。", "to": "！", "reason": "writing"} in sentence["edits"]
     assert "".join(item["text"] for item in final["timestamps"]) == final["llm_merged"]
+    assert 'xingji_edits_total{outcome="accepted",reason="writing"}' in correcting.get("/metrics").text
 
 
 def test_what_it_may_not_change_stays(correcting: Server, stub: LlmStub) -> None:
-    stub.mode, stub.replacements = "normal", {"24": "25", "会议": "天气"}
+    stub.mode, stub.replacements = "normal", {"24": "25", "会议": "天气", "提交": "提教"}
     final = record(correcting).named("final_result")[0]
     assert final["llm_merged"] == final["sensevoice"]
-    assert final["llm"]["rejected_edits"] >= 1 and final["sentences"][0]["rejected"]
+    assert final["llm"]["rejected_edits"] == 3
+    assert {"digits", "unlikely"} <= set(final["sentences"][0]["rejected"])
+
+
+@pytest.mark.parametrize("mode", ["injected", "ten_times", "out_of_guard", "cut_short", "wrong_schema"])
+def test_a_model_that_obeys_or_rambles_changes_nothing(correcting: Server, stub: LlmStub, mode: str) -> None:
+    stub.mode, stub.replacements = "normal", {}
+    record(correcting)  # closes the circuit again
+    stub.mode = mode
+    final = record(correcting).named("final_result")[0]
+    assert final["llm_merged"] == final["sensevoice"] and final["error"] is None
+    assert all(edit["reason"] == "vote" for edit in final["sentences"][0]["edits"])
+
+
+def test_sentences_that_it_invents_change_nothing_and_the_others_stand(correcting: Server, stub: LlmStub) -> None:
+    stub.mode, stub.replacements = "numbers_of_no_sentence", {"。": "！"}
+    final = record(correcting).named("final_result")[0]
+    assert final["llm_merged"] == final["sensevoice"].replace("。", "！")
 
 
 def test_a_recording_may_do_without(correcting: Server, stub: LlmStub) -> None:
-    stub.mode, stub.replacements = "normal", {"提交": "提教"}
+    stub.mode, stub.replacements = "normal", {"。": "！"}
     asked = len(stub.requests)
     final = record(correcting, llm=False).named("final_result")[0]
     assert final["llm_merged"] == final["sensevoice"] and final["llm"]["fallback"] == "disabled"
@@ -73,7 +92,7 @@ def test_a_recording_may_do_without(correcting: Server, stub: LlmStub) -> None:
 def test_a_failing_model_leaves_the_second_pass(
     mode: str, fallback: set[str], correcting: Server, stub: LlmStub
 ) -> None:
-    stub.mode, stub.replacements = "normal", {"提交": "提教"}
+    stub.mode, stub.replacements = "normal", {"。": "！"}
     assert record(correcting).named("final_result")[0]["llm"]["used"]  # which also closes the circuit again
     stub.mode = mode
     begun = time.monotonic()
