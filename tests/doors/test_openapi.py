@@ -44,6 +44,7 @@ OPERATIONS = {(method, path): said for path, item in DOCUMENT["paths"].items() f
 NOT_REST = {"/", "/static/<path:filename>"}
 
 HOTWORDS = "/api/asr/hotwords"
+TRIAL = HOTWORDS + "/test"
 TABLES = "/api/asr/hotword-tables"
 TABLE = TABLES + "/{id}"
 TRANSCRIBE = "/api/asr/transcribe"
@@ -51,6 +52,7 @@ BACKUP = "/api/asr/backup-audio/{id}"
 RECORDING = "/api/asr/recordings/{recording_id}"
 
 NLS = "/stream/v1/asr"
+UPLOADS = (TRANSCRIBE, TRIAL)
 
 Case = tuple[str, str, int]  # method, path, status
 
@@ -215,6 +217,13 @@ LIVE: dict[str, tuple[Case, dict[str, Any]]] = {
     "remove, no version": (("delete", HOTWORDS + "/{text}", 400), {"id": "备份演练", "headers": NO_VERSION}),
     "remove, other version": (("delete", HOTWORDS + "/{text}", 412), {"id": "备份演练", "headers": OTHER_VERSION}),
     "remove an unknown word": (("delete", HOTWORDS + "/{text}", 404), {"id": "a/b"}),
+    "try words": (("post", TRIAL, 200), upload(words='["语音", {"text": "API", "aliases": ["语音"]}]', text="你好")),
+    "try a table": (("post", TRIAL, 200), upload(table="names")),
+    "try nothing": (("post", TRIAL, 400), upload()),
+    "try an unknown table": (("post", TRIAL, 400), upload(table="unknown")),
+    "try words on no file": (("post", TRIAL, 400), {"data": {"words": "[]"}}),
+    "try what are no words": (("post", TRIAL, 422), upload(words="语音")),
+    "try bad words": (("post", TRIAL, 422), upload(words='[{"text": "a", "weight": 0}]')),
     "reload": (("post", HOTWORDS + "/reload", 200), {}),
     "an upload with no such table": (("post", TRANSCRIBE, 400), upload(hotword_table="unknown")),
     "an upload with no such preset": (("post", TRANSCRIBE, 400), upload(preset="fast")),
@@ -311,9 +320,10 @@ def declared(status: int) -> list[Case]:
 
 
 def ask(asked: FlaskClient, method: str, path: str, **more: Any) -> Any:
-    body: dict[str, Any] = {"json": ["甲乙"]}
-    if path in (TRANSCRIBE, NLS):
-        body = {"data": {"file": (io.BytesIO(QUESTION), "a.wav")} if path == TRANSCRIBE else QUESTION}
+    form = {"file": (io.BytesIO(QUESTION), "a.wav"), "words": "[]"}
+    body: dict[str, Any] = {"data": form} if path in UPLOADS else {"json": ["甲乙"]}
+    if path == NLS:
+        body = {"data": QUESTION}
     return asked.open(re.sub(r"{\w+}", "x", path), method=method.upper(), **(body | more))
 
 
@@ -337,7 +347,7 @@ def test_only_what_wants_no_token_says_so() -> None:
 def test_too_large(case: Case, tmp_path: Path) -> None:
     table = HotwordFile(tmp_path / "hotwords.json", lambda words: None)
     asked = client(settings(), hotwords=table, tables=HotwordTables(tmp_path, Pypinyin()))
-    kind = "multipart/form-data; boundary=x" if case[1] == TRANSCRIBE else "application/json"
+    kind = "multipart/form-data; boundary=x" if case[1] in UPLOADS else "application/json"
     check(*case, asked.open(case[1], method=case[0].upper(), data=bytes(2 << 20), content_type=kind))
 
 
@@ -356,9 +366,8 @@ class Refusing:
         raise XingjiError(self._code, detail={"retry_after_ms": 1500})
 
 
-REFUSED: list[tuple[str, Case]] = [
-    (code, ("post", path, status)) for path in (TRANSCRIBE, NLS) for code, status in (("busy", 429), ("not_ready", 503))
-]
+WAITS = {"busy": 429, "not_ready": 503}
+REFUSED: list[tuple[str, Case]] = [(code, ("post", path, s)) for path in (*UPLOADS, NLS) for code, s in WAITS.items()]
 
 
 @pytest.mark.parametrize(("code", "case"), REFUSED)

@@ -123,6 +123,40 @@ def test_the_table_through_the_api(server: Server) -> None:
     assert put(server, ["a"], **{"If-Match": f'"{version}"'}).status_code == 200
 
 
+def test_a_dry_run_says_what_words_would_do(server: Server) -> None:
+    put(server, ["林滔"])  # the server's own table takes no part
+    said = utterance("name_lintao").written
+    truth = said.replace("林涛", "林滔")
+    words = ["林滔", "张玮", {"text": "一题", "weight": 100}]
+
+    def tried(**fields: str):  # type: ignore[no-untyped-def]
+        with (SPEECH / "name_lintao.wav").open("rb") as file:
+            return server.post(PATH + "/test", files={"file": file}, data=fields)
+
+    data = tried(words=json.dumps(words), text=truth).json()["data"]
+    assert "林涛" in data["without"]["second_pass"] and "林滔" in data["with"]["second_pass"]
+    assert "林滔" in data["with"]["streamed"] and data["changed"] is True
+    assert {(hit["word"], hit["replaced"]) for hit in data["hits"]} >= {("林滔", "林涛")}
+    assert [hit["stage"] for hit in data["hits"] if hit["word"] == "林滔"] == ["streamed", "second_pass"]
+    assert "林滔" in data["acted"] and "林滔" not in data["false_alarms"] and data["missed"] == []
+    assert data["cer"]["with"] <= data["cer"]["without"]
+    wrong = tried(words=json.dumps(["林滔"]), text=said).json()["data"]
+    assert wrong["false_alarms"] == ["林滔"] and wrong["cer"]["with"] > wrong["cer"]["without"]
+    rivals = [{"text": word, "aliases": ["小张"]} for word in ("张玮", "张微")]
+    idle = tried(words=json.dumps(rivals)).json()
+    assert idle["data"]["acted"] == [] and idle["data"]["changed"] is False and idle["data"]["cer"] is None
+    assert idle["data"]["warnings"] == [
+        {"code": "alias_conflict", "alias": "小张", "words": ["张玮", "张微"], "used": "张玮"}
+    ]
+    id = server.post(TABLES, json=["林滔"]).json()["data"]["id"]
+    try:
+        assert tried(table=id).json()["data"]["acted"] == ["林滔"]
+        assert tried(table=id, words="[]").status_code == 400
+    finally:
+        (server.tables / f"{id}.json").unlink()
+    assert server.get(PATH).json()["data"]["hotwords"] == ["林滔"]
+
+
 BAD = {
     "no list": {"hotwords": "x"},
     "a number": {"hotwords": [1]},

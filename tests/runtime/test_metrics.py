@@ -224,7 +224,7 @@ def test_jobs_of_every_kind_have_a_name() -> None:
 def test_edits_are_counted_by_what_spoke_for_or_against_them() -> None:
     metrics = Metrics()
     edit = Edit(0, 1, "天")
-    told = SentenceReadings({}, (RejectedEdit(edit, "unlikely"),) * 2, (), (AcceptedEdit(edit, "填", "vote"),))
+    told = SentenceReadings({}, (RejectedEdit(edit, "unlikely"),) * 2, edits=(AcceptedEdit(edit, "填", "vote"),))
     metrics.told([told, SentenceReadings({})])
     text = metrics.text().decode()
     assert 'xingji_edits_total{outcome="rejected",reason="unlikely"} 2.0' in text

@@ -41,7 +41,7 @@ def readings(texts: dict[Stage, str], rejected: int = 0, **lost: str) -> Sentenc
     refused = (RejectedEdit(Edit(0, 1, "x"), "not_near"),) * rejected
     away = tuple((Stage[stage.upper()], reason) for stage, reason in lost.items())
     edits = (AcceptedEdit(Edit(6, 7, "！"), "。", "writing"),) if Stage.CORRECTED in texts else ()
-    return SentenceReadings(texts, refused, away, edits)
+    return SentenceReadings(texts, refused, away, edits=edits)
 
 
 def sent(wire: Recording, *events: Event, at: int = 0, done: float = 0.0) -> list[Message]:

@@ -23,7 +23,7 @@ LIGHTEST, HEAVIEST = 1, 100
 INSISTENT = 80  # from this weight on, a word of two syllables is also mended where its tones are not heard
 # Nats that the text may lose where a hotword is heard: the longer a table, the less likely is each of its words, and
 # that three syllables or more agree in their tones is seldom chance. For the figures see docs/bench/correction.md.
-GRANTED, GRANTED_PER_SYLLABLE, TAKEN_PER_E_FOLD, PER_WEIGHT = 10.0, 10.0, 2.0, 0.1
+GRANTED, GRANTED_PER_SYLLABLE, TAKEN_PER_E_FOLD, PER_WEIGHT = 9.0, 11.0, 2.0, 0.1
 LOOK = 2  # characters after a place that its judgement may take in while text still grows
 _LANGUAGES: dict[object, Literal["zh", "en"] | None] = {None: None, "zh": "zh", "en": "en"}
 

@@ -5,7 +5,7 @@ client <--Event---- Session <-Result- engines
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from .types import SAMPLE_RATE, AcceptedEdit, Edit, HotwordHit, Hypothesis, RejectedEdit, Samples, Sentence, Span, Stage
@@ -133,6 +133,7 @@ class SentenceReadings:
     readings: Mapping[Stage, str]
     rejected: tuple[RejectedEdit, ...] = ()
     lost: tuple[tuple[Stage, str], ...] = ()  # (stage, reason)
+    hits: Mapping[Stage, tuple[HotwordHit, ...]] = field(default_factory=dict)  # hotwords in each reading
     edits: tuple[AcceptedEdit, ...] = ()  # reason "vote": of the second pass as it was heard; others: of its text
 
 

@@ -122,4 +122,5 @@ class Segment:
     def provenance(self) -> SentenceReadings:
         texts = {stage: reading.text for stage, reading in sorted(self.readings.items())}
         edits = self.votes + self.accepted
-        return SentenceReadings(texts, self.rejected, tuple(sorted(self.lost.items())), edits)
+        hits = {stage: reading.hotword_hits for stage, reading in sorted(self.readings.items()) if reading.hotword_hits}
+        return SentenceReadings(texts, self.rejected, tuple(sorted(self.lost.items())), hits, edits)

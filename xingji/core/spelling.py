@@ -30,9 +30,10 @@ class Spelling:
         for found in sorted(self._hotwords.find(text[begin:end]), key=lambda found: found.end):
             if begin + found.start >= self._done and begin + found.end + LOOK <= end:
                 self._text += text[self._done : begin + found.start] + found.hit.word
-                self._hits += (replace(found.hit, stage=stage),)
+                self._hits += (found.hit,)
                 self._done = begin + found.end
         done = min(max(self._done, end - LOOK - longest + 1), len(text))
         self._text += text[self._done : done]
         self._done = done
-        return replace(heard, text=self._text + text[done:], stable=len(self._text), hotword_hits=self._hits)
+        hits = tuple(replace(hit, stage=stage) for hit in self._hits)
+        return replace(heard, text=self._text + text[done:], stable=len(self._text), hotword_hits=hits)

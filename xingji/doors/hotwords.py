@@ -1,14 +1,19 @@
-"""``/api/asr/hotwords``: read, replace, add to, take from and reload the hotword table."""
+"""``/api/asr/hotwords``: read, replace, add to, take from, reload and try the hotword table."""
 
+import json
 from typing import Any
 
 from flask import Blueprint, Response, request
 
 from ..core.errors import XingjiError
-from ..core.types import Hotword
+from ..core.hotwords import conflicts, parse
+from ..core.types import Hotword, HotwordHit
+from ..runtime.dry_run import Texts, dry_run
 from ..runtime.hotword_file import Table, plain
+from ..wire import Pace, Wishes, samples
 from . import services
 from .answers import success
+from .rest import sent_file, sent_language, spooled, upload_limits
 
 api = Blueprint("hotwords", __name__, url_prefix="/api/asr/hotwords")
 
@@ -50,6 +55,64 @@ def reload() -> tuple[Response, int]:
     return success(data, message="热词已重新加载")
 
 
+@api.post("/test")
+def test() -> tuple[Response, int]:
+    """What would these words do to this recording?"""
+    here = services()
+    file, language, truth = sent_file(), sent_language(), request.form.get("text", "").strip()
+    words, table = _tried()
+    own = words if table is None else ()
+    pace = Pace(samples(here.settings.sentence_silence_ms))
+    wishes = Wishes(language=language, hotwords=own, hotword_table=table, pace=pace)
+    with spooled(file) as path:
+        trial = dry_run(here.hub, path, wishes, tuple(word.text for word in words), truth, upload_limits())
+    data: dict[str, Any] = {
+        "with": _texts(trial.with_words),
+        "without": _texts(trial.without),
+        "changed": trial.with_words != trial.without,
+        "hits": [_hit(sentence, hit) for sentence, hit in trial.hits],
+        "acted": list(trial.acted),
+        "false_alarms": None if trial.false_alarms is None else list(trial.false_alarms),
+        "missed": None if trial.missed is None else list(trial.missed),
+        "cer": None if trial.cer is None else {"with": round(trial.cer[0], 4), "without": round(trial.cer[1], 4)},
+        "warnings": _warnings(words),
+    }
+    return success(data)
+
+
+def _tried() -> tuple[tuple[Hotword, ...], str | None]:
+    """The words to try, and the id of their table where they are in one."""
+    sent, id = request.form.get("words"), request.form.get("table") or None
+    if (sent is None) == (id is None):
+        raise XingjiError("bad_parameter", field="words")
+    if id is not None:
+        try:
+            return services().tables.read(id).words, id
+        except XingjiError as error:
+            raise XingjiError("bad_parameter", field="table") from error
+    try:
+        return parse(json.loads(sent or "")), None
+    except (ValueError, RecursionError) as error:
+        raise XingjiError("invalid_hotwords", field="words") from error
+
+
+def _texts(texts: Texts) -> dict[str, str]:
+    return {"streamed": texts.streamed, "second_pass": texts.second_pass}
+
+
+def _hit(sentence: int, hit: HotwordHit) -> dict[str, Any]:
+    told = {"word": hit.word, "replaced": hit.replaced, "stage": hit.stage.name.lower(), "score": hit.score}
+    return {"sentence": sentence + 1, **told}
+
+
+def _warnings(words: tuple[Hotword, ...]) -> list[dict[str, Any]]:
+    """Aliases that cannot do what every word wants of them."""
+    return [
+        {"code": "alias_conflict", "alias": found.alias, "words": list(found.words), "used": found.used}
+        for found in conflicts(words)
+    ]
+
+
 def _told(table: Table, status: int = 200) -> tuple[Response, int]:
     return table_answer(table, status, file=services().hotwords.name)
 
@@ -64,6 +127,7 @@ def table_answer(table: Table, status: int = 200, **whose: str) -> tuple[Respons
         "items": items,
         "version": table.version,
         "updated_at": table.updated_at,
+        "warnings": _warnings(table.words),
     }
     response, _ = success(data)
     response.headers["ETag"] = f'"{table.version}"'

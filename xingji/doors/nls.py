@@ -24,7 +24,7 @@ from ..wire import Pace, Wishes, samples
 from ..wire.socketio_read import read_hotwords
 from . import services
 from .answers import allowed
-from .rest import limits
+from .rest import upload_limits
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ def transcribe() -> Response:
     )
     path = _spooled(rate)
     try:
-        done = run(here.hub, path, wishes, limits(here.settings))
+        done = run(here.hub, path, wishes, upload_limits())
     finally:
         os.unlink(path)
     body = _transcript(done, marks, words) | {"processing_time": round(time.monotonic() - begun, 3)}

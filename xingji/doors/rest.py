@@ -2,7 +2,8 @@
 
 import os
 import tempfile
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from ..core.messages import Completed
 from ..core.transcript import pieces
 from ..runtime.recognisers import Recognisers
 from ..runtime.upload import transcribe as run
-from ..settings import Settings
 from ..wire import PACES, Pace, Wishes, milliseconds, samples
 from ..wire.socketio import final_result
 from ..wire.socketio_read import LANGUAGES, read_hotwords
@@ -30,13 +30,13 @@ SPEEDUP = 4.0  # seconds of audio that decoding must manage in a second of waiti
 @api.post("/transcribe")
 def transcribe() -> tuple[Response, int]:
     here = services()
-    file = _file()
+    file = sent_file()
     wants_timestamps = _flag("generate_timestamps", True)
     if request.form.get("response_format", "json") != "json":
         raise XingjiError("bad_parameter", field="response_format")
     compare = _flag("compare", False)
     wishes = Wishes(
-        language=_language(),
+        language=sent_language(),
         hotwords=_hotwords(),
         hotword_table=_hotword_table(),
         stream=compare,
@@ -47,15 +47,9 @@ def transcribe() -> tuple[Response, int]:
         vllm_port=_port(),
     )
     watcher = request.form.get("session_id")
-    with tempfile.NamedTemporaryFile(prefix="xingji-upload-", delete=False) as spool:
-        path = Path(spool.name)
-    try:
-        file.save(path)
-        gate = here.gates.get(watcher or "")
-        with gate.watching() if gate else nullcontext():
-            done = run(here.hub, path, wishes, limits(here.settings), _progress(watcher) if watcher else None)
-    finally:
-        os.unlink(path)
+    gate = here.gates.get(watcher or "")
+    with spooled(file) as path, gate.watching() if gate else nullcontext():
+        done = run(here.hub, path, wishes, upload_limits(), _progress(watcher) if watcher else None)
     data = _transcript(done, wants_timestamps, here.hub.recognisers)
     if compare:
         model = here.hub.llm_model if here.hub.wants_llm(wishes) else None
@@ -107,15 +101,6 @@ def recording(recording_id: str) -> tuple[Response, int]:
     return success(final_result(recording_id, *told, kept.llm_model, backup_id=kept.backup_id))
 
 
-def limits(settings: Settings) -> Limits:
-    """What one file may cost."""
-    return Limits(
-        max_seconds=settings.max_upload_s,
-        max_wall_s=60.0 + settings.max_upload_s / SPEEDUP,
-        max_memory_bytes=256 << 20,
-    )
-
-
 def _transcript(done: Completed, with_times: bool, recognisers: Recognisers) -> dict[str, Any]:
     told = [sentence for sentence in done.sentences if sentence.text]
     texts = list(pieces(sentence.text for sentence in told))
@@ -135,7 +120,28 @@ def _transcript(done: Completed, with_times: bool, recognisers: Recognisers) -> 
     }
 
 
-def _file() -> FileStorage:
+@contextmanager
+def spooled(file: FileStorage) -> Iterator[Path]:
+    """The file on disk, for as long as it is needed."""
+    with tempfile.NamedTemporaryFile(prefix="xingji-upload-", delete=False) as spool:
+        path = Path(spool.name)
+    try:
+        file.save(path)
+        yield path
+    finally:
+        os.unlink(path)
+
+
+def upload_limits() -> Limits:
+    settings = services().settings
+    return Limits(
+        max_seconds=settings.max_upload_s,
+        max_wall_s=60.0 + settings.max_upload_s / SPEEDUP,
+        max_memory_bytes=256 << 20,
+    )
+
+
+def sent_file() -> FileStorage:
     file = request.files.get("file")
     if file is None:
         # Werkzeug takes a part without a file name for a form field.
@@ -163,7 +169,7 @@ def _port() -> int | None:
     return int(port)
 
 
-def _language() -> str:
+def sent_language() -> str:
     language = request.form.get("language") or "auto"
     if language not in LANGUAGES:
         raise XingjiError("bad_parameter", field="language")

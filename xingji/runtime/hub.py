@@ -94,7 +94,7 @@ class Hub:
         self._lock = threading.Lock()
         self._live: dict[int, _Live] = {}
         self._results: dict[str, tuple[float, Kept | None]] = {}
-        self._hotwords = HotwordIndex((), pronouncer, lexicon)
+        self._hotwords = self._none = HotwordIndex((), pronouncer, lexicon)
         self._closing = False
         room = {
             "active": lambda: self.live,
@@ -181,7 +181,7 @@ class Hub:
         return self.recognisers.choose(wishes.model, wishes.vllm_host, wishes.vllm_port)
 
     def _profile(self, wishes: Wishes, named: HotwordIndex | None) -> Profile:
-        choice, hotwords = self._choice(wishes), self._index(wishes.hotwords, named)
+        choice, hotwords = self._choice(wishes), self._index(wishes, named)
         stream = wishes.stream and choice.entry.supports_realtime
         return Profile(
             stream=stream,
@@ -251,9 +251,11 @@ class Hub:
         except XingjiError as error:
             raise XingjiError("bad_config", field="hotword_table") from error
 
-    def _index(self, own: tuple[Hotword, ...], named: HotwordIndex | None) -> Hotwords:
+    def _index(self, wishes: Wishes, named: HotwordIndex | None) -> Hotwords:
         """A recording's own words win over the table it named, and that over the server's."""
-        words: Hotwords = self._hotwords if named is None else Layered(named, self._hotwords)
+        table = self._hotwords if wishes.server_hotwords else self._none
+        words: Hotwords = table if named is None else Layered(named, table)
+        own = wishes.hotwords
         return Layered(HotwordIndex(own, self._pronouncer, self._lexicon), words) if own else words
 
     # -- results ------------------------------------------------------------------------

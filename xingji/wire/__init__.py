@@ -31,6 +31,7 @@ class Wishes:
     language: str = "auto"
     hotwords: tuple[Hotword, ...] = ()
     hotword_table: str | None = None  # id of a named table
+    server_hotwords: bool = True  # the server's own table as well
     stream: bool = True
     punctuation: bool = True
     itn: bool = True
