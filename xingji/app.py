@@ -4,12 +4,16 @@ import atexit
 import errno
 import logging
 import os
+import shutil
 import signal
 import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from engineio.payload import Payload
@@ -28,11 +32,13 @@ from .runtime.headroom import Headroom
 from .runtime.hotword_file import HotwordFile
 from .runtime.hotword_tables import HotwordTables
 from .runtime.hub import Hub, Limits
+from .runtime.link import SLOW_STARTS, Link
 from .runtime.metrics import Metrics
 from .runtime.models import ModelSet, download, find
+from .runtime.models import embedded as embedded_model
 from .runtime.pool import Pool
 from .runtime.recognisers import Place, Recogniser, Recognisers, Rules
-from .runtime.registry import Entry, Registry, Store, read
+from .runtime.registry import Entry, Registry, RegistryError, Store, read
 from .settings import ROOT, Settings
 from .wire import samples
 
@@ -169,7 +175,39 @@ def _recognisers(settings: Settings, registry: Registry, metrics: Metrics) -> Re
         check_s=settings.qwen3_asr_check_s,
         hosts=settings.qwen3_vllm_allowed_hosts,
     )
-    return Recognisers(registry, places(settings, registry), make, rules, metrics)
+    return Recognisers(
+        registry, places(settings, registry), make, rules, metrics, embedded(settings, registry, metrics)
+    )
+
+
+def embedded(settings: Settings, registry: Registry, metrics: Metrics) -> dict[str, Callable[[], Link]]:
+    """How to start the processes of models that are to run here. Raises RegistryError, ModelsMissing."""
+    store = Store(settings.models_cache, settings.hf_cache)
+    python = shutil.which(settings.qwen3_asr_python or sys.executable)
+    if python is None:
+        raise RegistryError("QWEN3_ASR_PYTHON: 没有这个程序（there is no such program）")
+    found: dict[str, Callable[[], Link]] = {}
+    for id in settings.qwen3_asr_embedded:
+        if id not in registry.entries or registry.entries[id].engine != "qwen3_asr":
+            raise RegistryError(f"QWEN3_ASR_EMBEDDED: {id} 不是 qwen3_asr 的模型（no model of that engine）")
+        setup = {
+            "models": {"qwen3_asr": str(embedded_model(id, registry, store))},
+            "device": settings.device if settings.device.startswith("cuda") else "cuda",
+            "mps": False,
+            "precision": "auto",
+            "log_level": settings.log_level,
+            "options": {"share": settings.qwen3_asr_gpu_share},
+        }
+        limits = settings.job_timeout_s, SLOW_STARTS * settings.start_timeout_s
+        found[id] = partial(_start_embedded, id, setup, limits, metrics, os.path.abspath(python))
+    return found
+
+
+def _start_embedded(id: str, setup: dict[str, Any], limits: tuple[float, float], metrics: Metrics, python: str) -> Link:
+    link = Link("qwen3", setup, *limits, metrics, python)
+    atexit.register(link.close)
+    metrics.watch_worker("qwen3_" + "".join(c if c.isalnum() else "_" for c in id), link)
+    return link
 
 
 def places(settings: Settings, registry: Registry) -> dict[str, Place]:

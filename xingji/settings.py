@@ -253,7 +253,27 @@ class Settings(BaseSettings):
         " How often they are checked; one that is back is used again within this time.",
     )
 
-    @field_validator("cors_origins", "tokens", "qwen3_vllm_allowed_hosts", mode="before")
+    qwen3_asr_embedded: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        validation_alias=AliasChoices("QWEN3_ASR_EMBEDDED", "qwen3_asr_embedded"),
+        description="没有给主机时，在本机 GPU 上用推理进程运行的模型编号，逗号分隔。"
+        " Ids of models that a worker process runs on a GPU here, where no host is given.",
+    )
+    qwen3_asr_python: str = Field(
+        "",
+        validation_alias=AliasChoices("QWEN3_ASR_PYTHON", "qwen3_asr_python"),
+        description="那个进程用的 Python，按 requirements-qwen3.txt 装好；留空则用自己的。"
+        " The Python of that process, with requirements-qwen3.txt; empty: our own.",
+    )
+    qwen3_asr_gpu_share: float = Field(
+        0.8,
+        gt=0,
+        le=1,
+        validation_alias=AliasChoices("QWEN3_ASR_GPU_SHARE", "qwen3_asr_gpu_share"),
+        description="它占显存的几成（用 vLLM 时）。 Its share of the GPU's memory, with vLLM.",
+    )
+
+    @field_validator("cors_origins", "tokens", "qwen3_vllm_allowed_hosts", "qwen3_asr_embedded", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -201,6 +201,13 @@ def test_no_hotword_crosses_a_line_break() -> None:
     assert index("张玮").close_to("张\n伟") == ()
 
 
+def test_the_heaviest_come_first_and_own_words_before_all() -> None:
+    table = index(Hotword("轻", 10), Hotword("重", 90), Hotword("中", 50))
+    assert table.heaviest(2) == ("重", "中") and table.heaviest(9) == ("重", "中", "轻")
+    own = Layered(index(Hotword("自", 1), Hotword("重", 1)), table)
+    assert own.heaviest(3) == ("自", "重", "中") and index().heaviest(3) == ()
+
+
 # A recording's own words over the table.
 
 

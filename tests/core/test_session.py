@@ -138,6 +138,20 @@ def test_a_lost_second_pass_leaves_the_streamed_text_and_says_so() -> None:
     assert readings.lost == ((Stage.SECOND_PASS, "engine_failed"),)
 
 
+def test_the_second_pass_is_asked_of_whom_the_profile_names_and_every_later_text_says_who_answered() -> None:
+    wanted = replace(PROFILE, model="qwen", bias=("星纪",))
+    answer = Hypothesis("市义。", source="sensevoice-like", fallback="timeout")
+    recording = record(say("ab"), wanted, faults=when(Transcribe, answer))
+    asked = [job for job in recording.asked if isinstance(job, Transcribe)]
+    assert [(job.model, job.bias) for job in asked] == [("qwen", ("星纪",))]
+    told = {e.sentence.stage: (e.sentence.second_by, e.sentence.fallback) for e in recording.of(SentenceRevised)}
+    assert told.pop(Stage.STREAMED) == ("", None)
+    told.pop(Stage.PARTIAL, None)
+    assert set(told.values()) == {("sensevoice-like", "timeout")} and Stage.CORRECTED in told
+    (sentence,) = recording.completed.sentences
+    assert (sentence.second_by, sentence.fallback) == ("sensevoice-like", "timeout")
+
+
 def test_an_empty_second_pass_is_missing_where_something_was_streamed() -> None:
     (sentence,) = record(say("ab"), PLAIN, faults=when(Transcribe, Hypothesis(""))).completed.sentences
     assert (sentence.text, sentence.missing) == ("是意。", (Stage.SECOND_PASS,))

@@ -13,7 +13,8 @@ from tests.qwen3_asr_stub import MODES, AsrStub
 from xingji.core.messages import Lost, NoSpeech, Transcribe
 from xingji.core.types import SAMPLE_RATE, Hypothesis
 from xingji.engines.endpoint import REST_S
-from xingji.engines.qwen3_asr import LANGUAGES, SHORTEST, Qwen3Asr, parse, reading, without_loops
+from xingji.engines.qwen3_asr import Qwen3Asr, reading
+from xingji.engines.qwen3_parse import LANGUAGES, SHORTEST, parse, without_loops
 
 MODEL = "Qwen/Qwen3-ASR-1.7B"
 SAID = "今天天气很好。"

@@ -212,6 +212,7 @@ def test_what_is_listed(make: Make) -> None:
         ({"vllm_host": "r"}, {"QWEN3_VLLM_HOST_0_6B": "b", "QWEN3_VLLM_PORT": "1"}, "http://r:1"),
         ({"vllm_host": "r", "vllm_port": 3}, {"QWEN3_VLLM_HOST_0_6B": "b", "QWEN3_VLLM_PORT_0_6B": "2"}, "http://r:3"),
         ({}, {"QWEN3_VLLM_HOST": "https://asr.example.com/v1"}, "https://asr.example.com/v1"),
+        ({}, {"QWEN3_VLLM_HOST": "https://h/v1", "QWEN3_VLLM_PORT": "8443"}, "https://h:8443/v1"),
     ],
 )
 def test_where_a_model_is_served(

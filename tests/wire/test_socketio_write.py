@@ -1,6 +1,7 @@
 """What clients are told on Socket.IO, field by field, for scripted events of the core."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -342,6 +343,20 @@ def test_no_speech() -> None:
         "recording_id": ID, "duration_ms": 3000, "backup_audio_id": None, "error": None, "error_code": None,
         "llm": {"used": False, "model": "Qwen3-8B", "fallback": None, "rejected_edits": 0},
     }  # fmt: skip
+
+
+def test_a_sentence_says_which_model_made_its_second_pass() -> None:
+    second = replace(sentence(0, SECOND_PASS, 2, "好的。", 0, 900), second_by="qwen3-asr-1.7b")
+    texts = readings({STREAMED: "好得", SECOND_PASS: "好的。"})
+    body = final((second, texts))
+    (told,) = body["sentences"]
+    assert (told["source"], told["fallback"]) == ("qwen3-asr-1.7b", None)
+    assert told["readings"] == {"paraformer": "好得", "qwen3-asr-1.7b": "好的。"} and body["sensevoice"] == "好的。"
+    corrected = replace(second, stage=CORRECTED)
+    assert final((corrected, texts))["sentences"][0]["source"] == "llm"
+    stood_in = replace(second, second_by="", fallback="timeout")
+    (message,) = sent(recording(), SentenceSettled(stood_in))
+    assert (message[1]["sentence"]["source"], message[1]["sentence"]["fallback"]) == ("sensevoice", "timeout")
 
 
 CRASHED = readings({STREAMED: "再见"}, second_pass="crashed")

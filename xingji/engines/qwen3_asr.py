@@ -8,7 +8,6 @@ and told with an instruction what to do. The audio is always in the request itse
 import binascii
 import json
 import logging
-import re
 import struct
 import time
 from dataclasses import dataclass
@@ -22,24 +21,13 @@ from ..core.types import SAMPLE_RATE, Hypothesis, Samples
 from . import Capabilities
 from .deadline import Clock, DeadlineTransport, until
 from .endpoint import WORTH_A_RETRY_S, Breaker, Message, is_external, normalised
+from .qwen3_parse import CODES, LANGUAGES, padded, parse, unquoted, without_loops
 
 log = logging.getLogger(__name__)
 
-SHORTEST = SAMPLE_RATE // 2  # what is shorter is padded with silence, as in training
 LONGEST_ANSWER = 16_384  # characters; more is no transcript of a segment
 CHECK_S = 3.0  # limit of a health check
-
-LANGUAGES = {"zh": "Chinese", "en": "English", "yue": "Cantonese", "ja": "Japanese", "ko": "Korean"}
-_CODES = {name.lower(): code for code, name in LANGUAGES.items()} | {"mandarin": "zh"}
 _DATA = "data:audio/wav;base64,"
-_TAG = re.compile(r"<\s*asr_text\s*>", re.I)
-_META = re.compile(r"\s*language\s+(.*)", re.I | re.S)
-_REPEATED_META = re.compile(r"language\s+[A-Za-z, ]{1,40}<\s*asr_text\s*>", re.I)
-# Without the tag a name of a language counts as one only if no English sentence goes on after it.
-_UNTAGGED = re.compile(r"\s*language\s+([A-Za-z]+)\s*(?=$|\n|[^\x00-\x7f])", re.I)
-_SPECIAL = re.compile(r"<\|[^|<>]*\|>")
-_LOOP = re.compile(r"(.{1,40}?)\1{20,}", re.S)
-_QUOTED = re.compile(r"(?:这段(?:语音|音频).{0,8}是|The original content of this audio is)\s*[:：]\s*(.+)", re.I | re.S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +186,7 @@ def request(model: str, job: Transcribe, instruction: str | None, plain: bool) -
 
 def wav(samples: Samples) -> bytes:
     """Mono, 16 bits, 16 kHz, at least half a second."""
-    missing = max(0, SHORTEST - len(samples))
-    data = samples.astype("<i2", copy=False).tobytes() + bytes(2 * missing)
+    data = padded(samples).astype("<i2", copy=False).tobytes()
     form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, SAMPLE_RATE, 2 * SAMPLE_RATE, 2, 16)
     return b"".join(
         (struct.pack("<4sI4s", b"RIFF", 36 + len(data), b"WAVE"), form, struct.pack("<4sI", b"data", len(data)), data)
@@ -221,49 +208,4 @@ def reading(payload: bytes, asked: str, chat: bool = False) -> Hypothesis | NoSp
         return Lost("rejected")  # it was cut short, and not because it had begun to repeat itself
     if not any(c.isalnum() for c in text):
         return NoSpeech() if language == "none" else Hypothesis("")
-    return Hypothesis(text, language=_CODES.get(language, None if asked == "auto" else asked))
-
-
-def parse(raw: str) -> tuple[str, str]:
-    """(language, text) of ``language Chinese<asr_text>今天……``. The language is its first name in lower case, "none"
-    where the model heard nobody, "" where it says nothing; the tag may be missing.
-
-    >>> parse("language Chinese,English<asr_text> 你好 world "), parse("你好")
-    (('chinese', '你好 world'), ('', '你好'))
-    """
-    raw = _SPECIAL.sub("", raw)
-    if tag := _TAG.search(raw):
-        meta = _META.match(raw[: tag.start()])
-        language, text = (meta.group(1) if meta else ""), raw[tag.end() :]
-    elif untagged := _UNTAGGED.match(raw):
-        language, text = untagged.group(1), raw[untagged.end() :]
-    else:
-        language, text = "", raw
-    text = _TAG.sub("", _REPEATED_META.sub(" ", text))
-    return language.split(",")[0].strip().lower(), " ".join(text.split())
-
-
-def without_loops(text: str) -> str:
-    """``text`` with what stands there more than twenty times in a row only once, and nothing of a loop cut short.
-
-    >>> without_loops("好" * 30 + "。"), without_loops("你好" + "是的" * 40 + "是")
-    ('好。', '你好是的')
-    """
-    parts: list[str] = []
-    end = 0
-    for loop in _LOOP.finditer(text):
-        parts += text[end : loop.start()], loop.group(1)
-        end = loop.end()
-        rest = text[end:]
-        if len(rest) < len(loop.group(1)) and loop.group(1).startswith(rest):
-            end = len(text)
-    return "".join(parts) + text[end:]
-
-
-def unquoted(said: str) -> str:
-    """What a chat model reports, without its report."""
-    told = _QUOTED.fullmatch(said)
-    return told.group(1).strip().strip("'\"“”‘’。.").strip() if told else said
-
-
-__all__ = ["LANGUAGES", "Qwen3Asr", "Status", "parse", "reading", "request", "unquoted", "wav", "without_loops"]
+    return Hypothesis(text, language=CODES.get(language, None if asked == "auto" else asked))

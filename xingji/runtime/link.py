@@ -50,8 +50,16 @@ class Link:
     """One worker process, its socket and the jobs it owes."""
 
     def __init__(
-        self, role: str, setup: Mapping[str, Any], job_timeout_s: float, start_limit_s: float, metrics: Metrics
+        self,
+        role: str,
+        setup: Mapping[str, Any],
+        job_timeout_s: float,
+        start_limit_s: float,
+        metrics: Metrics,
+        python: str | None = None,
     ) -> None:
+        """``python``: the interpreter of the process, where that is not our own."""
+        self._python = python
         self.role = role
         self.state = "starting"  # starting → ready → (lost → starting); ready → starting where the models move
         self.models: dict[str, Any] = {}
@@ -84,7 +92,7 @@ class Link:
         self, stream: int, job: Job, done: Callable[[Result], None], patient: bool = False, tries: int = 0
     ) -> None:
         with self._lock:
-            hopeless = self._failures >= HOPELESS or self._closing
+            hopeless = self.hopeless or self._closing
             if not hopeless:
                 self._ids += 1
                 id = self._ids
@@ -103,6 +111,11 @@ class Link:
         self._end_process()
         self._listener.close()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def hopeless(self) -> bool:
+        """It has not been able to start, again and again."""
+        return self._failures >= HOPELESS
 
     @property
     def waiting(self) -> int:
@@ -142,7 +155,7 @@ class Link:
             self._end_process()
             if not self._closing:
                 log.warning("worker lost", extra={"role": self.role, "pending": len(self._pending)})
-                if connection is not None or self._failures >= HOPELESS:
+                if connection is not None or self.hopeless:
                     self._return_jobs()
                 time.sleep(min(10.0, 0.2 * 4**self._failures) if self._failures else 0.0)
 
@@ -151,7 +164,7 @@ class Link:
         self._end_process()
         setup = json.dumps(self._setup | {"token": self._token})
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "xingji.runtime.worker", self.role, self._address],
+            [self._python or sys.executable, "-m", "xingji.runtime.worker", self.role, self._address],
             env=os.environ | {"XINGJI_WORKER": setup, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"},
             cwd=Path(__file__).resolve().parents[2],
             stdin=subprocess.DEVNULL,

@@ -50,6 +50,18 @@ def find(wanted: str, store: Store, registry: Registry | None = None) -> ModelSe
     return _directory("directory", Path(wanted))
 
 
+def embedded(id: str, registry: Registry, store: Store) -> Path:
+    """Where a model lies that a worker is to run though it is not one of its usual ones. Raises ModelsMissing."""
+    entry = registry.entries[id]
+    try:
+        found = _place(entry, store.locked().get(id), store)
+    except RegistryError as error:
+        raise ModelsMissing(str(error)) from error
+    if found is None:
+        raise ModelsMissing(f"{id} 还没有下载：python download_models.py --model {id}（it is not downloaded）")
+    return found.resolve()
+
+
 def download(store: Store, registry: Registry | None = None) -> None:
     """Run ``download_models.py`` if an official model is not here. What fails is in its output and the log only."""
     entries, found = _official(store, registry)
@@ -83,7 +95,8 @@ def _place(entry: Entry, locked: Locked | None, store: Store) -> Path | None:
         folder = store.folder(locked.hub, locked.repo)
         return None if damaged(folder, locked, digests=False) else folder
     by_hand = (store.folder(hub, source.repo) for hub, source in entry.sources())
-    return next((folder for folder in by_hand if _holds_model(folder)), None)
+    holds = _holds_transformers if entry.runs_on.http else _holds_model
+    return next((folder for folder in by_hand if holds(folder)), None)
 
 
 def _directory(source: str, root: Path) -> ModelSet:
@@ -92,6 +105,10 @@ def _directory(source: str, root: Path) -> ModelSet:
     if missing:
         raise ModelsMissing(f"模型目录里缺少：{'、'.join(missing)}（missing in the model directory）")
     return ModelSet(source, paths, {part: f"{source}/{part}" for part in PARTS})
+
+
+def _holds_transformers(path: Path) -> bool:
+    return (path / "config.json").is_file() and any(path.glob("*.safetensors"))
 
 
 def _holds_model(path: Path) -> bool:

@@ -1,38 +1,23 @@
-"""Who transcribes a segment: the one place where that is chosen, and the way there.
+"""Who transcribes a segment: the one place where that is chosen.
 
-The workers' own engine goes through the pool. A model over HTTP has a bounded number of threads here (green ones
-under eventlet); people come before files, and nobody waits for long: what the model does not read in time, or at
-all, the workers read, and the reading says so. A watch asks each server now and then how it is, so that one that is
-away costs no sentence any time, and is used again soon after it is back.
+The workers' own engine is asked through the pool; a model over HTTP, or in a process of its own, in ways of its own
+(``remote.py``). What such a model does not read in time, or at all, the workers read, and the reading says so.
 """
 
-import itertools
-import logging
 import threading
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
-from queue import PriorityQueue
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
+from urllib.parse import urlsplit, urlunsplit
 
 from ..core.errors import XingjiError
 from ..core.messages import Job, Lost, NoSpeech, Result, Transcribe
 from ..core.types import Hypothesis
 from .metrics import Metrics
 from .registry import Entry, Registry, RegistryError
-
-log = logging.getLogger(__name__)
+from .remote import Embedded, Recogniser, Remote, Rules, Worker
 
 MOST_ADDRESSES = 16  # servers that requests may name, at a time
-
-
-class Recogniser(Protocol):
-    """A model over HTTP (``engines.qwen3_asr.Qwen3Asr``)."""
-
-    def transcribe(self, job: Transcribe) -> Hypothesis | NoSpeech | Lost: ...
-    def check(self) -> bool: ...
-    def status(self) -> Any: ...  # a dataclass
-    def close(self) -> None: ...
 
 
 class Workers(Protocol):
@@ -49,18 +34,9 @@ class Place:
     @property
     def url(self) -> str:
         if "://" in self.host:
-            return self.host if self.port is None else f"{self.host.rstrip('/')}:{self.port}"
+            parts = urlsplit(self.host)
+            return urlunsplit(parts if self.port is None else parts._replace(netloc=f"{parts.hostname}:{self.port}"))
         return f"http://{self.host}:{self.port or 8000}"
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """``patience_s``: how long a segment of somebody who waits may queue. ``hosts``: whom a request may name."""
-
-    threads: int = 16
-    patience_s: float = 5.0
-    check_s: float = 10.0
-    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +56,23 @@ class Recognisers:
         make: Callable[[Entry, Place], Recogniser],
         rules: Rules,
         metrics: Metrics,
+        embedded: Mapping[str, Callable[[], Worker]] | None = None,
     ) -> None:
-        """``places``: where models are served, by id. Raises RegistryError where the default is served nowhere."""
+        """``places``: where models are served, by id; ``embedded`` starts the process of those that are served
+        nowhere but have one. Raises RegistryError where the default is served nowhere."""
         self._registry, self._places, self._make = registry, dict(places), make
         self._rules, self._metrics = rules, metrics
         self._lock = threading.Lock()
-        self._remotes: dict[str, _Remote] = {}
+        self._embedded = {id: start for id, start in (embedded or {}).items() if id not in places}
+        self._remotes: dict[str, Remote | Embedded] = {}
         self._named: list[str] = []  # keys of servers that requests have named, oldest first
         self._own = next(id for id in registry.loaded() if registry.entries[id].runs_on.role == "segment")
         self.default = registry.defaults["segment"]
         if not self._is_set_up(self.default):
             raise RegistryError(f"缺省模型 {self.default} 没有配置地址（the default model is served nowhere）")
         for id, entry in registry.of("segment").items():
-            if entry.load == "start" and id in self._places:
-                self._remote(id, entry, self._places[id])
+            if entry.load == "start" and id != self._own and self._is_set_up(id):
+                self._remote(id, entry, self._places.get(id))
 
     # -- the choice -------------------------------------------------------------------
 
@@ -107,7 +86,7 @@ class Recognisers:
         if id == self._own:
             return Choice(id, entry, None)
         if host is None and port is None:
-            self._remote(id, entry, self._places[id])
+            self._remote(id, entry, self._places.get(id))
             return Choice(id, entry, id)
         return Choice(id, entry, self._named_by_client(id, entry, host, port))
 
@@ -130,7 +109,7 @@ class Recognisers:
         return self._registry.entries[source].name if source else "SenseVoice"
 
     def _is_set_up(self, id: str) -> bool:
-        return id == self._own or id in self._places
+        return id == self._own or id in self._places or id in self._embedded
 
     def _named_by_client(self, id: str, entry: Entry, host: str | None, port: int | None) -> str:
         known = self._places.get(id)
@@ -203,64 +182,19 @@ class Recognisers:
         for remote in remotes:
             remote.close()
 
-    def _remote(self, key: str, entry: Entry, place: Place) -> None:
+    def _remote(self, key: str, entry: Entry, place: Place | None) -> None:
+        """Have a way to a model; without a place, through a process of its own."""
         with self._lock:
-            if key not in self._remotes:
-                self._remotes[key] = _Remote(key, self._make(entry, place), self._rules)
+            if key in self._remotes:
+                return
+            if place is None:
+                self._remotes[key] = Embedded(entry, self._embedded[key]())
+            else:
+                self._remotes[key] = Remote(key, self._make(entry, place), self._rules)
 
 
 def _told(result: Result, lost: Lost) -> Result:
     return replace(result, fallback=lost.reason) if isinstance(result, Hypothesis) else result
 
 
-Asked = tuple[bool, int, float, Transcribe, Callable[[Hypothesis | NoSpeech | Lost], None]]
-
-
-class _Remote:
-    """The threads that ask one model on one server."""
-
-    def __init__(self, key: str, recogniser: Recogniser, rules: Rules) -> None:
-        self._recogniser, self._rules = recogniser, rules
-        self._numbers = itertools.count()
-        self._queue: PriorityQueue[Asked | tuple[float]] = PriorityQueue()
-        self._over = threading.Event()
-        threads = {f"{key}-{number}": self._run for number in range(rules.threads)} | {f"{key}-watch": self._watch}
-        for name, work in threads.items():
-            threading.Thread(target=work, name=name, daemon=True).start()
-
-    def submit(self, job: Transcribe, done: Callable[[Hypothesis | NoSpeech | Lost], None], patient: bool) -> None:
-        self._queue.put((patient, next(self._numbers), time.monotonic(), job, done))
-
-    def status(self) -> dict[str, Any]:
-        return asdict(self._recogniser.status()) | {"waiting": self._queue.qsize()}
-
-    def close(self) -> None:
-        """What still waits for an answer gets Lost."""
-        self._over.set()
-        for _ in range(self._rules.threads):
-            self._queue.put((float("inf"),))
-
-    def _run(self) -> None:
-        while True:
-            match self._queue.get():
-                case (patient, _, since, job, done):
-                    waited = time.monotonic() - since
-                    done(Lost("busy") if waited > self._rules.patience_s and not patient else self._ask(job))
-                case _:
-                    return
-
-    def _ask(self, job: Transcribe) -> Hypothesis | NoSpeech | Lost:
-        try:
-            return self._recogniser.transcribe(job)
-        except Exception:
-            log.exception("recogniser failed")
-            return Lost("engine_failed")
-
-    def _watch(self) -> None:
-        while not self._over.is_set():
-            try:
-                self._recogniser.check()
-            except Exception:
-                log.exception("health check failed")
-            self._over.wait(self._rules.check_s)
-        self._recogniser.close()
+__all__ = ["Choice", "Place", "Recogniser", "Recognisers", "Rules"]

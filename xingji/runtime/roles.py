@@ -1,4 +1,4 @@
-"""What the two kinds of worker keep: their models, and for each stream how far it has come.
+"""What each kind of worker keeps: their models, and for each stream how far it has come.
 
 A role belongs to the worker's one thread. It knows no socket and no queue; ``worker.py`` feeds it.
 """
@@ -210,7 +210,41 @@ class SegmentRole:
         return {"sensevoice": asdict(self._asr.describe())}
 
 
-ROLES: dict[str, Callable[[dict[str, Path], str, str], Role]] = {"stream": StreamRole, "segment": SegmentRole}
+@dataclass(slots=True)
+class Qwen3Role:
+    """Qwen3-ASR on a GPU: whole segments, no state."""
+
+    models: dict[str, Path]
+    device: str
+    precision: str = "auto"  # the library's own
+    share: float = 0.8  # of the GPU's memory
+    limits: Mapping[type[Any], Limit] = field(default_factory=lambda: SEGMENT_LIMITS["accelerator"])
+    costs: Mapping[str, float] = field(default_factory=dict)
+    _asr: Any = None
+
+    def __post_init__(self) -> None:
+        self.load_on(self.device)
+
+    def load_on(self, device: str) -> None:
+        from ..engines.qwen3_embedded import Qwen3Embedded
+
+        self.device = device
+        self._asr = Qwen3Embedded(self.models["qwen3_asr"], device, self.share)
+
+    def warm_up(self) -> None:
+        self._asr.transcribe([Transcribe(0, _noise(_SENTENCE), "zh", True)])
+
+    def answer(self, batch: Sequence[Request]) -> list[Result]:
+        return list(self._asr.transcribe([request.job for request in batch]))
+
+    def release(self, stream: int) -> None:
+        pass
+
+    def describe(self) -> dict[str, Any]:
+        return {"qwen3_asr": asdict(self._asr.describe())}
+
+
+ROLES: dict[str, Callable[..., Role]] = {"stream": StreamRole, "segment": SegmentRole, "qwen3": Qwen3Role}
 
 
 def _noise(samples: int) -> Any:

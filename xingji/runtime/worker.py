@@ -149,7 +149,7 @@ def load(role_name: str, setup: dict[str, Any]) -> tuple[Role, str | None]:
 
     def build(device: str) -> Role:
         folders = {name: Path(path) for name, path in setup["models"].items()}
-        role = ROLES[role_name](folders, device, setup["precision"])
+        role = ROLES[role_name](folders, device, setup["precision"], **setup.get("options", {}))
         role.warm_up()
         return role
 
