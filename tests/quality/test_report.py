@@ -49,6 +49,7 @@ def test_the_report_says_what_was_counted_by_hand() -> None:
     assert "| mine | streamed | – | 0.0 % | 0.0 % | 0.0 % (2) |" in text
     assert "| nobody speaks | 0.5 | 0.00 | 0.00 | – | 0.00 |" in text
     assert "Word times not given (by the labels or by the server): mine." in text
+    assert "Of the LLM's edits 0 were refused." in text
     assert "A note." in text and text.endswith("\n")
 
 
