@@ -16,8 +16,7 @@ STAGES = ("streamed", "second_pass")
 
 def sentence(id: int = 1, text: str = "好。", begin: int = 500, end: int | None = 1500, **more: Any) -> dict[str, Any]:
     readings = {"paraformer": text, "sensevoice": text}
-    body = {"id": id, "text": text, "start_ms": begin, "end_ms": end, "readings": readings, "hotword_hits": [],
-            "missing": []}  # fmt: skip
+    body = {"id": id, "text": text, "start_ms": begin, "end_ms": end, "readings": readings, "missing": []}
     return body | more
 
 

@@ -122,8 +122,21 @@ def test_a_run_against_a_real_server_counts_what_is_known(
 
 
 def test_what_cannot_be_used_is_said_in_a_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    listing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    nowhere = [
+        "--server",
+        "http://127.0.0.1:9",
+        "--noisy",
+        "0",
+        "--non-speech",
+        "0",
+        "--folder",
+        str(tmp_path / "made"),
+    ]
+    monkeypatch.setattr(sys, "argv", ["quality", str(listing), *nowhere])
+    assert command.main() == 1
+    assert "no server of ours at http://127.0.0.1:9" in capsys.readouterr().err
     monkeypatch.setattr(sys, "argv", ["quality", str(tmp_path)])
     assert command.main() == 1
     assert "is no manifest" in capsys.readouterr().err

@@ -23,7 +23,6 @@ class Sentence:
     end: float
     readings: Mapping[str, str]
     words: tuple[Timed, ...] = ()
-    hits: tuple[Mapping[str, Any], ...] = ()
     missing: tuple[str, ...] = ()
 
 
@@ -80,7 +79,6 @@ def _sentence(body: Mapping[str, Any]) -> Sentence:
         (begin if end is None else end) / 1000,
         {"streamed": streamed, "second_pass": second, "corrected": body["text"]},
         tuple(_words(body)),
-        tuple(body["hotword_hits"]),
         tuple(body["missing"]),
     )
 
