@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup setup-dev run test check lint types bench lock env minipack clean
+.PHONY: setup setup-dev run test check lint types bench quality lock env minipack clean
 
 run: setup
 	$(BIN)/python asr_api_server.py
@@ -40,6 +40,12 @@ bench: setup-dev
 	$(BIN)/python -m tools.bench --models .build/fullsize --make-models --out .build/bench.md --json .build/bench.json \
 	  --curve .build/bench.svg $(if $(FUNASR_SERVER),--baseline funasr --funasr-server "$(FUNASR_SERVER)" \
 	  --funasr-python "$(FUNASR_PYTHON)") $(BENCH)
+
+# How right the texts are, stage by stage, on recordings whose text is known; espeak-ng adds more of them.
+# QUALITY="data_aishell --models official --fail-above 5" measures the official models: see tools.quality --help.
+quality: setup-dev
+	$(BIN)/python -m tools.quality --out .build/quality/report.md --json .build/quality/report.json \
+	  --picture .build/quality/report.svg $(QUALITY)
 
 # The embedded models as graphs for the CPU: with them a server is there in a second, without torch.
 .venv/.graphs: .venv/.installed xingji/minipack/manifest.json

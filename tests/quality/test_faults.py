@@ -16,14 +16,18 @@ STAGES = ("streamed", "second_pass")
 
 def sentence(id: int = 1, text: str = "好。", begin: int = 500, end: int | None = 1500, **more: Any) -> dict[str, Any]:
     readings = {"paraformer": text, "sensevoice": text}
-    body = {"id": id, "text": text, "start_ms": begin, "end_ms": end, "readings": readings, "hotword_hits": [],
-            "missing": []}  # fmt: skip
+    body = {"id": id, "text": text, "start_ms": begin, "end_ms": end, "readings": readings, "missing": []}
     return body | more
 
 
 def final(*sentences: Mapping[str, Any], model: str | None = None, error: str | None = None) -> Event:
     merged = "".join(one["text"] for one in sentences)
-    body = {"sentences": sentences, "llm": {"model": model}, "llm_merged": merged, "error_code": error}
+    body = {
+        "sentences": sentences,
+        "llm": {"model": model, "rejected_edits": 2},
+        "llm_merged": merged,
+        "error_code": error,
+    }
     return "final_result", body
 
 
@@ -47,11 +51,13 @@ def test_each_stage_has_the_text_that_stood_then() -> None:
         "天气好。走吧。好。",
     ]
     assert (seen.sentences[2].start, seen.sentences[2].end) == (3.5, 3.5)
-    assert seen.settled == {1: "天气好。"} and seen.sentences[1].missing == ("second_pass",)
+    other = sentence(1, "好。", readings={"paraformer": "号。", "qwen3_asr": "好。"})
+    assert heard([final(other)], 2.0).text("second_pass") == "好。", "whatever engine the second pass is"
+    assert seen.rejected == 2 and seen.settled == {1: "天气好。"} and seen.sentences[1].missing == ("second_pass",)
 
 
 def test_words_are_taken_where_they_are_given() -> None:
-    words = [{"text": "好", "start_ms": 600, "end_ms": 900}]
+    words = [{"text": "好", "start_ms": 600, "end_ms": 900}, {"text": "吧", "start_ms": None, "end_ms": None}]
     assert heard([final(sentence(words=words))], 2.0).sentences[0].words == (Timed("好", 0.6, 0.9),)
     assert heard([final(sentence())], 2.0).sentences[0].words == ()
 

@@ -49,6 +49,7 @@ def test_the_report_says_what_was_counted_by_hand() -> None:
     assert "| mine | streamed | – | 0.0 % | 0.0 % | 0.0 % (2) |" in text
     assert "| nobody speaks | 0.5 | 0.00 | 0.00 | – | 0.00 |" in text
     assert "Word times not given (by the labels or by the server): mine." in text
+    assert "Of the LLM's edits 0 were refused." in text
     assert "A note." in text and text.endswith("\n")
 
 
@@ -121,8 +122,21 @@ def test_a_run_against_a_real_server_counts_what_is_known(
 
 
 def test_what_cannot_be_used_is_said_in_a_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    listing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    nowhere = [
+        "--server",
+        "http://127.0.0.1:9",
+        "--noisy",
+        "0",
+        "--non-speech",
+        "0",
+        "--folder",
+        str(tmp_path / "made"),
+    ]
+    monkeypatch.setattr(sys, "argv", ["quality", str(listing), *nowhere])
+    assert command.main() == 1
+    assert "no server of ours at http://127.0.0.1:9" in capsys.readouterr().err
     monkeypatch.setattr(sys, "argv", ["quality", str(tmp_path)])
     assert command.main() == 1
     assert "is no manifest" in capsys.readouterr().err

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from websockets.exceptions import WebSocketException
+
 from tools.bench.clients import ANSWER_S, Xingji
 from xingji.core.types import SAMPLE_RATE
 
@@ -36,7 +38,10 @@ class Listener(Xingji):
     async def begin(self, options: Mapping[str, Any]) -> bool:
         """Whether the server takes it."""
         await self._put("40", "42" + json.dumps(["start_recording", options]))
-        await asyncio.wait_for(self._ready.wait(), ANSWER_S)
+        try:
+            await asyncio.wait_for(self._ready.wait(), ANSWER_S)
+        except TimeoutError:
+            return False
         return any(name == "recording_started" for name, _ in self.events)
 
     @property
@@ -76,8 +81,8 @@ async def _one(url: str, play: Play, pace: float) -> Heard:
     seconds = len(audio) / SAMPLE_RATE
     try:
         listener = await Listener.connect(url)
-    except OSError as error:
-        raise ValueError(f"no server at {url}: {error}") from error
+    except (OSError, WebSocketException) as error:
+        raise ValueError(f"no server of ours at {url}: {error}") from error
     if await listener.begin(play.options):
         await _send(listener, audio.astype("<i2").tobytes(), pace)
         await listener.stop()

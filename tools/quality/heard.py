@@ -1,6 +1,6 @@
 """What a server made of one recording, stage by stage, out of its events. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +9,7 @@ from xingji.core.transcript import join
 from .manifest import Timed
 
 STAGES = ("streamed", "second_pass", "corrected")
-_SOURCES = {"paraformer": "streamed", "sensevoice": "second_pass", "llm": "corrected"}
+_SOURCES = {"paraformer": "streamed", "llm": "corrected"}  # any other source is a second pass, by its engine
 
 Event = tuple[str, Mapping[str, Any]]
 
@@ -23,7 +23,6 @@ class Sentence:
     end: float
     readings: Mapping[str, str]
     words: tuple[Timed, ...] = ()
-    hits: tuple[Mapping[str, Any], ...] = ()
     missing: tuple[str, ...] = ()
 
 
@@ -38,6 +37,7 @@ class Heard:
     shown: tuple[str, ...] = ()
     settled: Mapping[int, str] = field(default_factory=dict)
     merged: str = ""  # llm_merged
+    rejected: int = 0  # edits of the LLM
     error: str | None = None
 
     def text(self, stage: str) -> str:
@@ -63,12 +63,13 @@ def heard(events: Sequence[Event], seconds: float) -> Heard:
         _taken_back(events, {sentence.id for sentence in sentences}),
         settled,
         final["llm_merged"],
+        final["llm"]["rejected_edits"],
         final["error_code"] or (errors[0] if errors else None),
     )
 
 
 def _sentence(body: Mapping[str, Any]) -> Sentence:
-    given = {_SOURCES[source]: text for source, text in body["readings"].items() if source in _SOURCES}
+    given = {_SOURCES.get(source, "second_pass"): text for source, text in body["readings"].items()}
     streamed = given.get("streamed", "")
     second = given.get("second_pass") or streamed
     begin, end = body["start_ms"], body["end_ms"]
@@ -77,15 +78,16 @@ def _sentence(body: Mapping[str, Any]) -> Sentence:
         begin / 1000,
         (begin if end is None else end) / 1000,
         {"streamed": streamed, "second_pass": second, "corrected": body["text"]},
-        tuple(map(_word, body.get("words") or ())),
-        tuple(body["hotword_hits"]),
+        tuple(_words(body)),
         tuple(body["missing"]),
     )
 
 
-def _word(body: Mapping[str, Any]) -> Timed:
-    """Milliseconds, as everything of the wire."""
-    return Timed(str(body["text"]), body["start_ms"] / 1000, body["end_ms"] / 1000)
+def _words(body: Mapping[str, Any]) -> Iterator[Timed]:
+    """None where the server gives none. Milliseconds, as everything of the wire."""
+    for word in body.get("words") or ():
+        if word.get("end_ms") is not None:
+            yield Timed(str(word["text"]), word["start_ms"] / 1000, word["end_ms"] / 1000)
 
 
 def _taken_back(events: Sequence[Event], kept: set[int]) -> tuple[str, ...]:

@@ -38,10 +38,11 @@ class Figures:
     lengths: list[int] = field(default_factory=list)
     raw_lengths: list[int] = field(default_factory=list)
     stages: dict[str, Stage] = field(default_factory=dict)
-    punctuated: bool = False  # the texts have marks
+    punctuated: bool = False  # some text has marks; a recording whose text has none counts for no mark
     sentences: times.Errors = field(default_factory=times.Errors)
     words: times.Errors | None = None  # None: the server gave none, or the labels have none
     changes: dict[str, Changes] = field(default_factory=dict)  # by the later stage
+    rejected: int = 0  # edits of the LLM
     shown: int = 0  # characters that were told and taken back
     faults: list[Fault] = field(default_factory=list)
     errors: int = 0  # recordings that failed
@@ -97,7 +98,7 @@ def _recording(figures: Figures, clip: Clip, heard: Heard, hotwords: Iterable[st
         stage.characters.append(len(counted(text)))
         if listed:
             stage.biasing += biasing(clip.text, text, listed)
-        if figures.punctuated:
+        if marks(clip.text, "").wanted:
             stage.marks += marks(clip.text, text)
     readings: list[Mapping[str, str]] = [sentence.readings for sentence in heard.sentences]
     for before, after in zip(figures.stages, list(figures.stages)[1:], strict=False):
@@ -108,6 +109,7 @@ def _recording(figures: Figures, clip: Clip, heard: Heard, hotwords: Iterable[st
     if clip.words and given:
         figures.words = figures.words or times.Errors()
         figures.words.add(times.words(clip.words, given))
+    figures.rejected += heard.rejected
     figures.shown += sum(len(counted(text)) for text in heard.shown)
 
 

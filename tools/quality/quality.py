@@ -89,8 +89,9 @@ def _write(
 ) -> None:
     text = report.text()
     print(text)
+    for path in filter(None, (options.out, options.json, options.picture)):
+        path.parent.mkdir(parents=True, exist_ok=True)
     if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(text, "utf-8")
     if options.json:
         raw = as_raw(report, {run.name: (run.clips, heard[run.name]) for run in planned})

@@ -51,6 +51,7 @@ def _raw_run(
         },
         "sentences": _raw_times(one.sentences) if one.sentences.labelled else NOT_GIVEN,
         "words": _raw_times(one.words) if one.words else NOT_GIVEN,
+        "rejected_edits": one.rejected,
         "taken_back_characters": one.shown,
         "faults": [asdict(fault) for fault in one.faults],
         "texts": [

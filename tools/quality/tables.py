@@ -55,7 +55,9 @@ def differences(runs: Runs) -> list[str]:
             difference = _points(one.against(after, before))
             rows.append([name, stages, difference, *counts, _part(done.harm), f"{done.edits_saved:+d}"])
     corrected = any("corrected" in one.stages for one in runs.values())
-    return _table(head, rows, 2) + ([] if corrected else ["", "Correction: no LLM was set."])
+    refused = sum(one.rejected for one in runs.values())
+    note = f"Of the LLM's edits {refused} were refused." if corrected else "Correction: no LLM was set."
+    return _noted(_table(head, rows, 2), note if rows else "")
 
 
 def compared(runs: Runs, bases: Mapping[str, str]) -> list[str]:
@@ -90,10 +92,8 @@ def punctuation(runs: Runs) -> list[str]:
             seen = figures.marks
             each = (f"{_part(seen.f1(mark))} ({seen.wanted[mark]})" if seen.wanted[mark] else "–" for mark in used)
             rows.append([name, NAMES[stage], *map(_part, (seen.precision(), seen.recall(), seen.f1())), *each])
-    notes = ["", f"Without marks in its texts, hence {NOT_GIVEN}: {', '.join(bare)}."] if bare else []
-    return (
-        _table(["run", "stage", "precision", "recall", "F1", *(f"F1 {mark} (said)" for mark in used)], rows, 2) + notes
-    )
+    head = ["run", "stage", "precision", "recall", "F1", *(f"F1 {mark} (said)" for mark in used)]
+    return _noted(_table(head, rows, 2), bare and f"Marks {NOT_GIVEN} (by the texts): {', '.join(bare)}.")
 
 
 def edges(runs: Runs) -> list[str]:
@@ -108,8 +108,8 @@ def edges(runs: Runs) -> list[str]:
                     rows.append([name, f"{what} {edge}", *cells])
         if one.words is None:
             without.append(name)
-    notes = ["", f"Word times {NOT_GIVEN} (by the labels or by the server): {', '.join(without)}."] if without else []
-    return _table(["run", "what", "compared", "median, ms", "error p50 / p95, ms", near, far], rows, 2) + notes
+    table = _table(["run", "what", "compared", "median, ms", "error p50 / p95, ms", near, far], rows, 2)
+    return _noted(table, without and f"Word times {NOT_GIVEN} (by the labels or by the server): {', '.join(without)}.")
 
 
 def boundaries(runs: Runs) -> list[str]:
@@ -163,6 +163,11 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) ->
     """The first ``left`` columns are words, the rest numbers; nothing where there are no rows."""
     rule = "|" + "---|" * left + "--:|" * (len(head) - left)
     return [_row(head), rule, *map(_row, rows)] if rows else []
+
+
+def _noted(table: list[str], note: object) -> list[str]:
+    """``note`` is a sentence, or nothing."""
+    return [*table, *[""] * bool(table), str(note)] if note else table
 
 
 def _row(cells: Sequence[str]) -> str:
