@@ -36,6 +36,7 @@ text = st.text(max_size=20)
 samples = st.lists(st.integers(-32_768, 32_767), max_size=50).map(lambda values: np.array(values, np.int16))
 stages = st.sampled_from(Stage)
 spans = st.builds(Span, whole, whole)
+shares = st.none() | st.floats(0, 1)
 hits = st.builds(HotwordHit, text, text, stages, st.floats(0, 1))
 hypotheses = st.builds(
     Hypothesis,
@@ -43,13 +44,17 @@ hypotheses = st.builds(
     text,
     whole,
     st.none() | text,
-    st.lists(st.builds(Word, text, spans), max_size=3).map(tuple),
+    st.lists(st.builds(Word, text, spans, shares), max_size=3).map(tuple),
     st.lists(hits, max_size=3).map(tuple),
+    shares,
+    st.none() | text,
+    st.none() | text,
+    st.sampled_from([None, "ctc", "cif", "edit"]),
 )
 jobs: st.SearchStrategy[Job] = st.one_of(
     st.builds(Detect, samples, whole, st.booleans(), st.booleans(), whole, whole),
-    st.builds(Decode, whole, samples, whole, st.booleans(), whole, st.booleans()),
-    st.builds(Transcribe, whole, samples, text, st.booleans()),
+    st.builds(Decode, whole, samples, whole, st.booleans(), whole, st.booleans(), whole),
+    st.builds(Transcribe, whole, samples, text, st.booleans(), whole),
     st.builds(
         Correct,
         whole,

@@ -13,7 +13,7 @@ import torch
 
 from tests.runtime.fakes import PATIENCE_S, in_thread, speech
 from xingji.core.messages import Decode, Detect, Edge, Forgotten, Job, Lost, Result
-from xingji.core.types import Hypothesis
+from xingji.core.types import Hypothesis, Word
 from xingji.engines import Revision
 from xingji.runtime import ipc
 from xingji.runtime.batch import Limit, Request
@@ -274,6 +274,9 @@ class Model:
         for state, job in items:
             state.append(len(job.samples))
         return ["一" * len(state) for state, _ in items]
+
+    def words(self, state: list[int]) -> tuple[Word, ...]:
+        return ()
 
     def revise(self, items: Sequence[tuple[list[int], str, bool]]) -> list[Revision]:
         return [Revision(text + ("。" if last else ""), len(text)) for _, text, last in items]

@@ -154,6 +154,7 @@ class Transcribe:
     samples: Samples
     language: str
     itn: bool
+    begin: int = 0  # where ``samples`` begin in the recording
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,8 +3,10 @@
 A session decides when each pass is asked; a segment decides what its answer means for the text.
 """
 
+import sys
 from dataclasses import dataclass, field
 
+from .alignment import inside
 from .messages import Profile, SentenceDropped, SentenceReadings, SentenceSettled
 from .types import Hypothesis, RejectedEdit, Sentence, Span, Stage
 
@@ -68,10 +70,13 @@ class Segment:
 
     def sentence(self) -> Sentence:
         reading = self.readings.get(self.best, Hypothesis(""))
+        # The streaming recogniser hears a little more than the segment.
+        words = inside(reading.words, self.start, sys.maxsize if self.end is None else self.end)
         return Sentence(
             self.id, self.start, self.end, self.best, self.revision,
-            reading.text, reading.stable, reading.language, reading.words, reading.hotword_hits,
+            reading.text, reading.stable, reading.language, words, reading.hotword_hits,
             tuple(sorted(self.lost)),
+            reading.confidence, reading.emotion, reading.event, reading.timestamp_source if words else None,
         )  # fmt: skip
 
     def ending(self) -> SentenceSettled | SentenceDropped:

@@ -14,8 +14,10 @@ settled text independent of packet size and timing:
 """
 
 from collections import deque
+from dataclasses import replace
 
 from .agreement import review
+from .alignment import reworded
 from .messages import (
     Audio,
     Command,
@@ -298,7 +300,7 @@ class Session:
         if segment.profile.hotwords is None:
             return heard
         text, hits = segment.profile.hotwords.mend(heard.text, Stage.SECOND_PASS)
-        return Hypothesis(text, heard.bare, heard.stable, heard.language, heard.words, hits)
+        return replace(reworded(heard, text), hotword_hits=hits)
 
     def _resolve_correct(self, segment: Segment, job: Correct, result: Result) -> None:
         if not isinstance(result, Edits):
@@ -308,7 +310,8 @@ class Session:
         verdict = review(base.text, job.readings, result.edits, job.hotwords, self._pronouncer)
         segment.rejected = verdict.rejected
         hits = base.hotword_hits + _hotwords_put_in(base.text, verdict.text, job.hotwords)
-        self._read(segment, Stage.CORRECTED, Hypothesis(verdict.text, language=base.language, hotword_hits=hits))
+        corrected = replace(reworded(base, verdict.text), bare="", stable=0, hotword_hits=hits)
+        self._read(segment, Stage.CORRECTED, corrected)
 
     def _read(self, segment: Segment, stage: Stage, reading: Hypothesis) -> None:
         if segment.read(stage, reading):
@@ -396,7 +399,7 @@ class Session:
                 under_way += 1
                 samples = self._tape.cut(segment.start, segment.end)
                 profile = segment.profile
-                self._out.append(Transcribe(segment.id, samples, profile.language, profile.itn))
+                self._out.append(Transcribe(segment.id, samples, profile.language, profile.itn, segment.start))
 
     def _pump_corrector(self) -> None:
         stage = Stage.CORRECTED

@@ -34,8 +34,16 @@ class Stage(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Word:
+    """One Han character, or one Latin word or number, as it stands in the text; marks are no words."""
+
     text: str
     span: Span
+    confidence: float | None = None  # 0..1, the posterior of its least sure token; None where nobody measured it
+
+
+TimestampSource = Literal["ctc", "cif", "edit"]
+"""Where the times of words come from: the second pass, the streaming recogniser's counter, or either, taken along
+when the text was changed (``core.alignment.carried``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +64,12 @@ class Hypothesis:
     bare: str = ""  # streaming only: the recogniser's words without punctuation; only ever grows
     stable: int = 0  # leading characters of ``text`` that later steps of the same pass keep
     language: str | None = None  # "zh", "en", "yue", "ja", "ko"
-    words: tuple[Word, ...] = ()
+    words: tuple[Word, ...] = ()  # in order, none over another, in the recording's samples
     hotword_hits: tuple[HotwordHit, ...] = ()
+    confidence: float | None = None  # 0..1, the mean of the words'
+    emotion: str | None = None  # happy sad angry neutral fearful disgusted surprised
+    event: str | None = None  # speech music applause laughter crying sneeze breath cough singing noise
+    timestamp_source: TimestampSource | None = None  # None where there are no words
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +102,10 @@ class Sentence:
     words: tuple[Word, ...] = ()
     hotword_hits: tuple[HotwordHit, ...] = ()
     missing: tuple[Stage, ...] = ()  # passes that were asked for and gave nothing
+    confidence: float | None = None  # these four as in ``Hypothesis``
+    emotion: str | None = None
+    event: str | None = None
+    timestamp_source: TimestampSource | None = None
 
 
 @dataclass(frozen=True, slots=True)

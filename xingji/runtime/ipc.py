@@ -32,7 +32,7 @@ LIMIT = 64 << 20  # bytes; far above any job (a 30 s segment is 1 MB), so a long
 
 _JOBS = (Detect, Decode, Transcribe, Correct)
 _RESULTS = (Edge, Hypothesis, NoSpeech, Edits, Forgotten, Lost)
-_PARTS = (Edit, Word, Span, HotwordHit)
+_PARTS = (Edit, HotwordHit, Span)
 _KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in (*_JOBS, *_RESULTS, *_PARTS)}
 
 
@@ -92,6 +92,8 @@ def _plain(value: Any) -> Any:
             return value.astype("<i2", copy=False).tobytes()
         case Stage():
             return int(value)
+        case Word(text, span, confidence):  # there are many of them
+            return ["Word", text, span.start, span.end, confidence]
         case tuple():
             return [_plain(item) for item in value]
         case dict():
@@ -111,6 +113,8 @@ def _value(key: str, value: Any) -> Any:
             return Stage(value)
         case dict() if key == "readings":
             return {Stage(stage): text for stage, text in value.items()}
+        case ["Word", str(text), int(start), int(end), confidence]:
+            return Word(text, Span(start, end), confidence)
         case [str(name), dict()] if name in _KINDS:
             return unpack(value)
         case list():

@@ -11,8 +11,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..core.alignment import sure
 from ..core.messages import Decode, Detect, Forgotten, Result, Transcribe
-from ..core.types import SAMPLE_RATE, Hypothesis
+from ..core.types import SAMPLE_RATE, Hypothesis, TimestampSource
 from .batch import Limit, Request
 
 # The streaming step gains to about 16 rows. A job that carries a backlog goes nearly alone: the others of its
@@ -165,10 +166,10 @@ class StreamRole:
         results: list[Result] = []
         for (stream, job), bare, revision in zip(items, texts, revisions, strict=True):
             stream.decoded = -1 if job.last else job.offset + len(job.samples)
-            if job.punctuation:
-                results.append(Hypothesis(revision.text, bare, revision.stable))
-            else:
-                results.append(Hypothesis(bare, bare, len(bare)))
+            text, stable = (revision.text, revision.stable) if job.punctuation else (bare, len(bare))
+            words = self._asr.words(stream.decoder)
+            source: TimestampSource | None = "cif" if words else None
+            results.append(Hypothesis(text, bare, stable, words=words, confidence=sure(words), timestamp_source=source))
         return results
 
 
