@@ -1,6 +1,6 @@
 """The greedy reading of posteriors: against the definition, frame by frame."""
 
-from itertools import groupby
+from itertools import groupby, product
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from xingji.core.ctc import Array, Token, greedy, log_posteriors
+from xingji.core.ctc import Array, Token, greedy, likelihood, log_posteriors, peaks
 
 scores = arrays.arrays(
     np.float32, st.tuples(st.integers(0, 12), st.integers(2, 5)), elements=st.floats(-50, 50, width=32)
@@ -34,3 +34,30 @@ def test_greedy_is_the_definition(logits: Array, blank: int) -> None:
 def test_repetitions_are_one_token_and_two_where_a_blank_is_between() -> None:
     sure = np.eye(3, dtype=np.float32)[[0, 1, 1, 0, 1, 2]] * 20
     assert greedy(sure, 0) == [Token(1, 1, 2, 1.0), Token(1, 4, 4, 1.0), Token(2, 5, 5, 1.0)]
+
+
+def paths(wanted: list[int], frames: int) -> list[tuple[int, ...]]:
+    """All ways to write these tokens in so many frames; 0 is blank."""
+    found = []
+    for path in product(range(max(wanted) + 1), repeat=frames):
+        if [id for id, _ in groupby(path) if id] == wanted:
+            found.append(path)
+    return found
+
+
+short = arrays.arrays(np.float32, st.tuples(st.integers(2, 5), st.just(4)), elements=st.floats(-8, 8, width=32))
+
+
+@given(short, st.sampled_from([[1], [1, 2], [2, 1], [1, 2, 1], [3, 1, 2]]))
+def test_likelihood_sums_over_all_alignments_and_peaks_are_on_the_best(logits: Array, wanted: list[int]) -> None:
+    scores = log_posteriors(logits)
+    ways = paths(wanted, len(scores))
+    tokens, blank = scores[:, wanted], scores[:, 0]
+    if not ways:
+        return
+    totals = [float(sum(scores[frame, id] for frame, id in enumerate(path))) for path in ways]
+    assert likelihood(tokens, blank) == pytest.approx(float(np.logaddexp.reduce(totals)), abs=1e-3)
+    frames = peaks(tokens, blank)
+    assert frames == sorted(set(frames))
+    near_best = [path for path, total in zip(ways, totals, strict=True) if total > max(totals) - 1e-3]
+    assert any(all(path[frame] == id for frame, id in zip(frames, wanted, strict=True)) for path in near_best)

@@ -220,3 +220,16 @@ def test_the_table_does_not_undo_own_words() -> None:
 def test_a_word_in_both_is_one_hit() -> None:
     _, hits = Layered(index("张玮"), index("张玮", "提交")).mend("请张玮提交。", SECOND)
     assert [hit.word for hit in hits] == ["张玮", "提交"]
+
+
+# What recognisers are given.
+
+
+def test_a_table_has_a_name_of_its_content() -> None:
+    (table,) = index("张伟", Hotword("DAC", 80, ("大客",))).tables
+    assert table.words == (Hotword("张伟"), Hotword("DAC", 80, ("大客",)))
+    assert index("张伟", Hotword("DAC", 80)).tables == (table,), "aliases are of the text"
+    assert index("张伟", Hotword("DAC", 81)).tables != (table,)
+    assert index().tables == ()
+    own, shared = index("李娜"), index("张伟")
+    assert Layered(own, shared).tables == own.tables + shared.tables

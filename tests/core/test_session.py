@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.core.recording import PLAIN, PROFILE, Faults, Recording, lossy, outcome, record
-from tests.core.world import LETTERS, TICK, Detector, Table, letters, say, written
+from tests.core.world import LETTERS, SECOND, TICK, Detector, Table, letters, say, written
 from xingji.core.messages import (
     Audio,
     Commit,
@@ -33,7 +33,17 @@ from xingji.core.messages import (
     Transcribe,
 )
 from xingji.core.session import PREROLL, RETRIES, STEPS, ProtocolError
-from xingji.core.types import SAMPLE_RATE, Edit, Hypothesis, RejectedEdit, Span, Stage
+from xingji.core.types import (
+    SAMPLE_RATE,
+    Edit,
+    Hotword,
+    HotwordHit,
+    HotwordTable,
+    Hypothesis,
+    RejectedEdit,
+    Span,
+    Stage,
+)
 
 STREAM_ONLY = replace(PLAIN, second_pass=False)
 HOP = PROFILE.hop
@@ -533,3 +543,22 @@ def test_the_fake_detector_can_hear_a_click() -> None:
     assert recording.of(SpeechStarted)
     click = say("a  ")[1_200:]
     assert not Detector(0).hear(Detect(click[: 2 * (len(click) // 2)], 0, True, False, 6_400, HOP))
+
+
+def test_a_hotword_that_the_recogniser_put_in_is_told_once_and_as_it_says() -> None:
+    """The text is searched again afterwards: there the word stands as written."""
+    word, other = written("f", SECOND), written("g", 3)
+    table = HotwordTable("digest", (Hotword(word),))
+    words = Table({word: word, written("g", SECOND): other}, (table,))
+    put_in = HotwordHit(word, "甲", Stage.SECOND_PASS, 0.4)
+    asked = []
+
+    def spotted(job: Job) -> Result | None:
+        if not isinstance(job, Transcribe):
+            return None
+        asked.append((job.hotwords, job.begin))
+        return Hypothesis(written("ffg", SECOND) + "。", hotword_hits=(put_in,))
+
+    (sentence,) = record(say("ffg"), replace(PLAIN, hotwords=words), faults=spotted).completed.sentences
+    assert asked == [((table,), sentence.start)]
+    assert sentence.hotword_hits == (put_in, HotwordHit(other, written("g", SECOND), Stage.SECOND_PASS, 0.9))

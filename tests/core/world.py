@@ -27,7 +27,7 @@ from xingji.core.messages import (
     Transcribe,
 )
 from xingji.core.pronunciation import Sounds
-from xingji.core.types import Edit, HotwordHit, Hypothesis, Samples, Span, Stage, TimestampSource, Word
+from xingji.core.types import Edit, HotwordHit, HotwordTable, Hypothesis, Samples, Span, Stage, TimestampSource, Word
 
 TICK = 1_600
 MARK, MARK_AT = 7, 500  # the sample of a letter by which it is written
@@ -95,6 +95,7 @@ class Table:
     """Hotwords: what is heard → the word."""
 
     words: Mapping[str, str]
+    tables: tuple[HotwordTable, ...] = ()
 
     def mend(self, text: str, stage: Stage) -> tuple[str, tuple[HotwordHit, ...]]:
         hits = []

@@ -11,8 +11,10 @@ import torch
 from xingji.core.alignment import ranges
 from xingji.core.errors import EngineError
 from xingji.core.messages import NoSpeech, Transcribe
-from xingji.core.types import Hypothesis, Samples
+from xingji.core.types import Hotword, HotwordTable, Hypothesis, Samples, Stage
+from xingji.engines import spelling
 from xingji.engines.sensevoice import Rich, SenseVoice, parse
+from xingji.engines.spelling import Tables
 
 from .conftest import SENTENCE
 from .scores import assert_same, segment_scores
@@ -189,3 +191,59 @@ class Spelt:
 
     def id_to_piece(self, id: int) -> str:
         return "<0xE4>"
+
+
+def test_hotwords_act_by_their_sound(sensevoice: SenseVoice, speech: Samples) -> None:
+    """A table must be known; what it does not change stays as it was, times too."""
+    words = HotwordTable("test", (Hotword("欢饮参加", 100), Hotword("系统测试", 100), Hotword("😀", 100)))
+    job = Transcribe(1, speech, "auto", True, hotwords=(words,))
+    with pytest.raises(EngineError, match="not given"):
+        sensevoice.transcribe([job])
+    assert words not in sensevoice.tables
+    sensevoice.tables.learn(words)
+    assert words in sensevoice.tables
+    heard, plain = sensevoice.transcribe([job, Transcribe(1, speech, "auto", True)])
+    assert isinstance(heard, Hypothesis) and isinstance(plain, Hypothesis)
+    assert plain.text == SENTENCE and plain.hotword_hits == ()
+    [hit] = heard.hotword_hits or [None]
+    assert heard.text == (SENTENCE.replace("欢迎参加", "欢饮参加") if hit else SENTENCE)
+    assert [w.text for w in heard.words] == [heard.text[a:b] for a, b in ranges(heard.text)]
+    # What was not touched is where it was.
+    assert [w for w in heard.words if w.text in "大家好"] == [w for w in plain.words if w.text in "大家好"]
+
+
+def test_a_name_that_the_model_prefers_to_write_otherwise(
+    sensevoice: SenseVoice, say: Callable[[str], Samples]
+) -> None:
+    sound = say("这个任务由马潮负责，周末之前完成")
+    table = HotwordTable("names", (Hotword("马潮", 80),))
+    sensevoice.tables.learn(table)
+    plain = read(sensevoice, sound)
+    heard = sensevoice.transcribe([Transcribe(1, sound, "auto", True, hotwords=(table,))])[0]
+    assert isinstance(heard, Hypothesis) and isinstance(plain, Hypothesis)
+    assert "马潮" in heard.text
+    if "马超" in plain.text:
+        [hit] = heard.hotword_hits
+        assert (hit.word, hit.replaced, hit.stage) == ("马潮", "马超", Stage.SECOND_PASS) and 0 < hit.score <= 1
+        assert [w.text for w in heard.words][5:7] == ["马", "潮"]
+
+
+def test_tables_that_were_not_used_for_long_give_way(sensevoice: SenseVoice, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spelling, "MOST_WORDS", 4)
+    tables = Tables(sensevoice._pieces)
+    a, b, c = (HotwordTable(name, (Hotword("张伟"), Hotword("李娜"))) for name in "abc")
+    for table in (a, b):
+        tables.learn(table)
+    tables.spotter(a)
+    tables.learn(c)
+    assert (a in tables, b in tables, c in tables) == (True, False, True)
+    large = HotwordTable("large", (Hotword("张伟"),) * 9)
+    tables.learn(large)
+    assert large in tables and a not in tables
+
+
+def test_how_a_hotword_is_spelt(sensevoice: SenseVoice) -> None:
+    tables = Tables(sensevoice._pieces)
+    assert [unit.text for unit in tables._units("张玮用 API")] == ["张", "玮", "用", "API"], "also what has no token"
+    assert tables._units("张玮")[0].keys == ("zhang1",)
+    assert tables._units("😀张伟") == (), "nothing writes that"

@@ -4,6 +4,7 @@ Mending is conservative: it changes text only where an alias was given or where 
 of a hotword is heard. It would rather miss a hotword than damage a text that was right.
 """
 
+import hashlib
 import unicodedata
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Literal, NoReturn
 from .errors import XingjiError
 from .messages import Hotwords
 from .pronunciation import NEAR_SOUND, SAME_TONE, Pronouncer, Sounds, fuzzy, likeness
-from .types import Hotword, HotwordHit, Stage
+from .types import Hotword, HotwordHit, HotwordTable, Stage
 
 LARGEST_TABLE = 50_000  # entries
 LONGEST_WORD = 64  # characters
@@ -123,6 +124,7 @@ class HotwordIndex:
         for word in hotwords:
             for alias in word.aliases:
                 self._written.setdefault(_fold(alias), word)
+        self.tables = (_table(hotwords),) if hotwords else ()
         self._written_lengths = sorted({len(form) for form in self._written})
         self._sounding_lengths = sorted({length for length, _, _ in self._sounding})
 
@@ -197,6 +199,7 @@ class Layered:
 
     def __init__(self, own: Hotwords, table: Hotwords) -> None:
         self._own, self._table = own, table
+        self.tables = own.tables + table.tables
 
     def mend(self, text: str, stage: Stage) -> tuple[str, tuple[HotwordHit, ...]]:
         """As by one index, except that the table changes nothing where it would undo one of the own words."""
@@ -210,6 +213,11 @@ class Layered:
     def close_to(self, text: str, limit: int = 20) -> tuple[str, ...]:
         found = dict.fromkeys((*self._own.close_to(text, limit), *self._table.close_to(text, limit)))
         return tuple(found)[:limit]
+
+
+def _table(words: Sequence[Hotword]) -> HotwordTable:
+    content = "\n".join(f"{word.text}\t{word.weight}" for word in words)
+    return HotwordTable(hashlib.blake2b(content.encode(), digest_size=16).hexdigest(), tuple(words))
 
 
 def _close_enough(word: Hotword, alike: Sequence[float]) -> bool:

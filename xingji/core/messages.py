@@ -8,11 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from .types import SAMPLE_RATE, Edit, HotwordHit, Hypothesis, RejectedEdit, Samples, Sentence, Span, Stage
+from .types import SAMPLE_RATE, Edit, HotwordHit, HotwordTable, Hypothesis, RejectedEdit, Samples, Sentence, Span, Stage
 
 
 class Hotwords(Protocol):
     """One version of a hotword table, ready for use (``core.hotwords.HotwordIndex``)."""
+
+    @property
+    def tables(self) -> tuple[HotwordTable, ...]:
+        """What a recogniser that takes hotwords is given; the first wins over the others."""
 
     def mend(self, text: str, stage: Stage) -> tuple[str, tuple[HotwordHit, ...]]:
         """Replace what sounds like a hotword by the hotword."""
@@ -155,6 +159,7 @@ class Transcribe:
     language: str
     itn: bool
     begin: int = 0  # where ``samples`` begin in the recording
+    hotwords: tuple[HotwordTable, ...] = ()  # the first wins over the others
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -300,7 +300,7 @@ class Session:
         if segment.profile.hotwords is None:
             return heard
         text, hits = segment.profile.hotwords.mend(heard.text, Stage.SECOND_PASS)
-        return replace(reworded(heard, text), hotword_hits=hits)
+        return replace(reworded(heard, text), hotword_hits=_told_once(hits, heard.hotword_hits))
 
     def _resolve_correct(self, segment: Segment, job: Correct, result: Result) -> None:
         if not isinstance(result, Edits):
@@ -399,7 +399,9 @@ class Session:
                 under_way += 1
                 samples = self._tape.cut(segment.start, segment.end)
                 profile = segment.profile
-                self._out.append(Transcribe(segment.id, samples, profile.language, profile.itn, segment.start))
+                tables = profile.hotwords.tables if profile.hotwords else ()
+                job = Transcribe(segment.id, samples, profile.language, profile.itn, segment.start, tables)
+                self._out.append(job)
 
     def _pump_corrector(self) -> None:
         stage = Stage.CORRECTED
@@ -468,6 +470,18 @@ def _reason(result: Result) -> str:
             return "forgotten"
         case _:
             return "unexpected"
+
+
+def _told_once(hits: tuple[HotwordHit, ...], spotted: tuple[HotwordHit, ...]) -> tuple[HotwordHit, ...]:
+    """A word that the recogniser put in stands there as written when the text is searched: what it says counts."""
+    known = list(spotted)
+    told = []
+    for hit in hits:
+        own = next((other for other in known if other.word == hit.word == hit.replaced), hit)
+        if own is not hit:
+            known.remove(own)
+        told.append(own)
+    return tuple(told)
 
 
 def _hotwords_put_in(before: str, after: str, hotwords: tuple[str, ...]) -> tuple[HotwordHit, ...]:

@@ -4,7 +4,7 @@ Time is counted in samples at 16 kHz from the start of the recording. Nothing in
 ``core`` knows milliseconds or wall clocks; wires and doors convert at the edge.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Literal
 
@@ -116,6 +116,15 @@ class Hotword:
     weight: int = 50
     aliases: tuple[str, ...] = ()
     language: Literal["zh", "en"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HotwordTable:
+    """One version of a table. Tables are large and jobs are many: to a worker a table travels once, and then jobs only
+    name it, without its words."""
+
+    digest: str
+    words: tuple[Hotword, ...] = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,13 +15,15 @@ from pathlib import Path
 import numpy as np
 
 from xingji.core.alignment import Mark, loudness, sure, words
-from xingji.core.ctc import Token, greedy
+from xingji.core.ctc import Array, Token, greedy
 from xingji.core.errors import EngineError
 from xingji.core.messages import NoSpeech, Transcribe
-from xingji.core.types import SAMPLE_RATE, Hypothesis
+from xingji.core.spotting import Placed, Reading, put_in, spot
+from xingji.core.types import SAMPLE_RATE, HotwordHit, Hypothesis, TimestampSource
 from xingji.engines import Capabilities, Description
 from xingji.engines.features import FRAME, SHIFT, front_end
 from xingji.engines.loading import load, padded
+from xingji.engines.spelling import Tables, letters
 
 _LANGUAGES = ("zh", "en", "yue", "ja", "ko")
 # What the model is asked with: numbers of its table of prompts.
@@ -29,7 +31,6 @@ _PROMPT_LANGUAGE = {"auto": 0, "zh": 3, "en": 4, "yue": 7, "ja": 11, "ko": 12}
 _PROMPT_EVENT, _PROMPT_EMOTION = 1, 2
 _PROMPT_ITN = {True: 14, False: 15}
 _PROMPTED = ("language", "event", "emotion", "style")  # one frame each, before those of the audio
-_SPACE = "\u2581"  # how pieces write it
 _BLANK = 0
 _EMOTIONS = ("HAPPY", "SAD", "ANGRY", "NEUTRAL", "FEARFUL", "DISGUSTED", "SURPRISED", "EMO_UNKNOWN")
 # What there is to hear, in our words; whatever else the model may say is unknown.
@@ -68,7 +69,7 @@ class Rich:
 class SenseVoice:
     """The model; implements ``Recogniser`` and keeps nothing between calls. Use from one thread."""
 
-    capabilities = Capabilities(languages=_LANGUAGES, punctuation=True, itn=True, words=True)
+    capabilities = Capabilities(languages=_LANGUAGES, punctuation=True, itn=True, words=True, hotwords=True)
 
     def __init__(self, path: Path, device: str, precision: str = "auto") -> None:
         """``precision`` as in ``loading.load``. Raises EngineError if the directory is not a complete
@@ -76,6 +77,7 @@ class SenseVoice:
         loaded = load(path, device, "SenseVoiceSmall", precision)
         self._front_end, self._pieces = front_end(loaded.directory), loaded.directory.pieces()
         self.network, self._about = loaded.networks["segment"], loaded.about
+        self.tables = Tables(self._pieces)
 
     def describe(self) -> Description:
         return self._about
@@ -84,7 +86,7 @@ class SenseVoice:
         """Segments that ask for the same language and style go through the model together.
 
         Raises EngineError for a language other than auto, zh, en, yue, ja, ko (the stock class
-        would quietly take auto).
+        would quietly take auto), and for a hotword table that ``tables`` was not given.
         """
         if any(item.language not in ("auto", *_LANGUAGES) for item in items):
             raise EngineError("the second pass does not know this language")
@@ -94,40 +96,54 @@ class SenseVoice:
                 asked[item.language, item.itn].append(index)
         answers: list[Hypothesis | NoSpeech] = [NoSpeech()] * len(items)
         for (language, itn), indices in asked.items():
-            for index, tokens in zip(indices, self._hear([items[i] for i in indices], language, itn), strict=True):
-                answers[index] = self._reading(items[index], tokens)
+            for index, logits in zip(indices, self._hear([items[i] for i in indices], language, itn), strict=True):
+                answers[index] = self._reading(items[index], logits)
         return answers
 
-    def _hear(self, items: Sequence[Transcribe], language: str, itn: bool) -> Iterator[list[Token]]:
-        """The best token of every frame, without repetitions and blanks; tags are tokens too."""
+    def _hear(self, items: Sequence[Transcribe], language: str, itn: bool) -> Iterator[Array]:
+        """The logits of each; those of the prompt come first, then those of the audio."""
         rows = [self._front_end.whole(item.samples) for item in items]
         prompt = [_PROMPT_LANGUAGE[language], _PROMPT_EVENT, _PROMPT_EMOTION, _PROMPT_ITN[itn]]
         logits = self.network(padded(rows), np.array([prompt] * len(rows)), np.array([len(row) for row in rows]))
         for scores, row in zip(self.network.fetched(logits), rows, strict=True):
-            yield greedy(scores[: len(prompt) + len(row)], _BLANK)
+            yield scores[: len(prompt) + len(row)]
 
-    def _reading(self, item: Transcribe, tokens: Sequence[Token]) -> Hypothesis | NoSpeech:
+    def _reading(self, item: Transcribe, logits: Array) -> Hypothesis | NoSpeech:
+        tokens = greedy(logits, _BLANK)  # tags are tokens too
         reading = parse(self._pieces.decode([token.id for token in tokens])).reading(item.language)
         if isinstance(reading, NoSpeech):
             return reading
-        found = words(reading.text, self._marks(reading.text, tokens), loudness(item.samples), item.begin)
-        return replace(reading, words=found, confidence=sure(found), timestamp_source="ctc" if found else None)
+        text, placed = reading.text, self._placed(reading.text, tokens)
+        hits: tuple[HotwordHit, ...] = ()
+        if item.hotwords and placed:
+            spotters = map(self.tables.spotter, item.hotwords)
+            heard = Reading(logits, [piece.token for piece in placed], self.tables.vocabulary, _BLANK)
+            text, placed, hits = put_in(text, placed, spot(spotters, heard))
+        marks = [
+            Mark(piece.start, self._sample(piece.token.first), self._sample(piece.token.last), piece.token.confidence)
+            for piece in placed
+        ]
+        found = words(text, marks, loudness(item.samples), item.begin)
+        source: TimestampSource | None = "ctc" if found else None
+        return replace(
+            reading, text=text, words=found, hotword_hits=hits, confidence=sure(found), timestamp_source=source
+        )
 
-    def _marks(self, text: str, tokens: Sequence[Token]) -> list[Mark]:
-        """Where each token stands in ``text`` and in the audio; empty where the text is not what the pieces say (a
+    def _placed(self, text: str, tokens: Sequence[Token]) -> list[Placed]:
+        """Where each token stands in ``text``, tags left out; empty where the text is not what the pieces say (a
         character spelt in bytes)."""
-        marks, at = [], 0
+        placed, at = [], 0
         for token in tokens:
-            piece = "".join(_TAG.sub("", self._pieces.id_to_piece(token.id)).replace(_SPACE, " ").split())
-            if not piece:
+            written = letters(self._pieces.id_to_piece(token.id))
+            if not written:
                 continue
             while text[at : at + 1].isspace():
                 at += 1
-            if not text.startswith(piece, at):
+            if not text.startswith(written, at):
                 return []
-            marks.append(Mark(at, self._sample(token.first), self._sample(token.last), token.confidence))
-            at += len(piece)
-        return marks
+            placed.append(Placed(token, at, at + len(written)))
+            at += len(written)
+        return placed
 
     def _sample(self, frame: int) -> int:
         """The middle of what a frame of the output is about; the first ones answer the prompt."""
