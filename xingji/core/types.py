@@ -53,7 +53,7 @@ class HotwordHit:
     word: str
     replaced: str
     stage: Stage
-    score: float  # 0..1, 1 = the very same pronunciation
+    score: float  # 0..1, 1 = sounds the same: by pronunciation, or by the posteriors (``core.spotting``)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,25 +12,29 @@ from werkzeug.datastructures import FileStorage
 from ..audio import FORMAT_NAMES, Limits
 from ..core.errors import XingjiError
 from ..core.messages import Completed
-from ..core.transcript import pieces
+from ..core.subtitles import srt, vtt
+from ..core.transcript import join, pieces
 from ..runtime.upload import transcribe as run
 from ..wire import Wishes, milliseconds, samples
-from ..wire.socketio import final_result
+from ..wire.socketio import final_result, timed_words
 from ..wire.socketio_read import LANGUAGES, read_hotwords
 from . import services
 from .answers import success
 
 api = Blueprint("asr", __name__, url_prefix="/api/asr")
 
+_MEDIA_TYPES = {"srt": "application/x-subrip", "vtt": "text/vtt", "text": "text/plain"}
 SPEEDUP = 4.0  # seconds of audio that decoding must manage in a second of waiting, at the very least
 
 
 @api.post("/transcribe")
 def transcribe() -> tuple[Response, int]:
+    """JSON, or the text alone, or subtitles. Errors are JSON in any case."""
     here = services()
     file = _file()
     wants_timestamps = _flag("generate_timestamps", True)
-    if request.form.get("response_format", "json") != "json":
+    form = request.form.get("response_format") or "json"
+    if form not in ("json", *_MEDIA_TYPES):
         raise XingjiError("bad_parameter", field="response_format")
     compare = _flag("compare", False)
     wishes = Wishes(
@@ -56,6 +60,8 @@ def transcribe() -> tuple[Response, int]:
             done = run(here.hub, path, wishes, limits, _progress(watcher) if watcher else None)
     finally:
         os.unlink(path)
+    if form != "json":
+        return Response(_written(done, form), content_type=f"{_MEDIA_TYPES[form]}; charset=utf-8"), 200
     data = _transcript(done, wants_timestamps, "SenseVoice")
     if compare:
         model = here.hub.llm_model if here.hub.wants_llm(wishes) else None
@@ -105,6 +111,16 @@ def recording(recording_id: str) -> tuple[Response, int]:
     return success(final_result(recording_id, *told, kept.llm_model, backup_id=kept.backup_id))
 
 
+def _written(done: Completed, form: str) -> str:
+    match form:
+        case "srt":
+            return srt(done.sentences)
+        case "vtt":
+            return vtt(done.sentences)
+        case _:
+            return join(sentence.text for sentence in done.sentences)
+
+
 def _transcript(done: Completed, with_times: bool, model: str) -> dict[str, Any]:
     told = [sentence for sentence in done.sentences if sentence.text]
     texts = list(pieces(sentence.text for sentence in told))
@@ -118,6 +134,7 @@ def _transcript(done: Completed, with_times: bool, model: str) -> dict[str, Any]
         "length": len(text),
         "model": model,
         "timestamps": times if with_times else [],
+        "words": [word for s in told for word in timed_words(s)] if with_times else [],
         "duration_ms": milliseconds(done.length),
         "missing": sorted({stage.name.lower() for s in told for stage in s.missing}),
     }
