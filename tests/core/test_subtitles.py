@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xingji.core.alignment import ranges
+from xingji.core.timing import ranges
 from xingji.core.subtitles import LINE, LINES, Cue, cues, srt, vtt
 from xingji.core.types import SAMPLE_RATE, Sentence, Span, Stage, Word
 

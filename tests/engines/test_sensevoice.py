@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from xingji.core.alignment import ranges
+from xingji.core.timing import ranges
 from xingji.core.errors import EngineError
 from xingji.core.messages import NoSpeech, Transcribe
 from xingji.core.types import Hotword, HotwordTable, Hypothesis, Samples, Stage

@@ -6,7 +6,7 @@ A session decides when each pass is asked; a segment decides what its answer mea
 import sys
 from dataclasses import dataclass, field
 
-from .alignment import inside
+from .timing import inside
 from .messages import Profile, SentenceDropped, SentenceReadings, SentenceSettled
 from .types import Hypothesis, RejectedEdit, Sentence, Span, Stage
 

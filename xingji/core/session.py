@@ -17,7 +17,7 @@ from collections import deque
 from dataclasses import replace
 
 from .agreement import review
-from .alignment import reworded
+from .timing import reworded
 from .messages import (
     Audio,
     Command,

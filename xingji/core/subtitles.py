@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
-from .alignment import ranges
+from .timing import ranges
 from .types import SAMPLE_RATE, Sentence, Span
 
 LINE, LINES = 20.0, 2  # Han characters in a line, lines in a cue

@@ -43,7 +43,7 @@ class Word:
 
 TimestampSource = Literal["ctc", "cif", "edit"]
 """Where the times of words come from: the second pass, the streaming recogniser's counter, or either, taken along
-when the text was changed (``core.alignment.carried``)."""
+when the text was changed (``core.timing.carried``)."""
 
 
 @dataclass(frozen=True, slots=True)

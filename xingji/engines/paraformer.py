@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xingji.core.alignment import Levels, Mark, loudness, words
+from xingji.core.timing import Levels, Mark, loudness, words
 from xingji.core.errors import EngineError
 from xingji.core.messages import Decode
 from xingji.core.types import SAMPLE_RATE, Samples, Word

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xingji.core.alignment import Mark, loudness, sure, words
+from xingji.core.timing import Mark, loudness, sure, words
 from xingji.core.ctc import Array, Token, greedy
 from xingji.core.errors import EngineError
 from xingji.core.messages import NoSpeech, Transcribe

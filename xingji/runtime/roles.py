@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..core.alignment import sure
+from ..core.timing import sure
 from ..core.messages import Decode, Detect, Forgotten, Job, Result, Transcribe
 from ..core.types import SAMPLE_RATE, HotwordTable, Hypothesis, TimestampSource
 from .batch import Limit, Request

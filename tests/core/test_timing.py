@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xingji.core import alignment
-from xingji.core.alignment import HOP, REACH, Mark, carried, inside, loudness, ranges, reworded, spans, sure, words
+from xingji.core import timing
+from xingji.core.timing import HOP, REACH, Mark, carried, inside, loudness, ranges, reworded, spans, sure, words
 from xingji.core.types import Hypothesis, Span, Word
 
 CHARACTERS = "今天气好，。3.5% abPT'가a1"
@@ -34,7 +34,7 @@ def assert_in_order(found: tuple[Word, ...] | list[Span], start: int, end: int) 
 
 
 def test_examples() -> None:
-    assert doctest.testmod(alignment).failed == 0
+    assert doctest.testmod(timing).failed == 0
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_words_hold_every_letter_and_digit_once(text: str) -> None:
 
 
 @given(cores, levels)
-def test_spans_are_in_order_and_inside(cores: list[tuple[int, int]], levels: alignment.Levels) -> None:
+def test_spans_are_in_order_and_inside(cores: list[tuple[int, int]], levels: timing.Levels) -> None:
     found = spans(cores, levels)
     assert len(found) == len(cores)
     assert_in_order(found, 0, len(levels) * HOP)
