@@ -284,3 +284,16 @@ def test_contradictory_aliases_are_told_and_have_a_rule() -> None:
     assert index(*table).mend("张伟和小张", SECOND)[0] == "章薇和小张"
     even = [Hotword("张玮", 50, ("张伟",)), Hotword("章薇", 50, ("张伟",))]
     assert conflicts(even)[0].used == "张玮" == index(*even).mend("张伟", SECOND)[0]
+
+
+# What recognisers are given.
+
+
+def test_a_table_has_a_name_of_its_content() -> None:
+    (table,) = index("张伟", Hotword("DAC", 80, ("大客",))).tables
+    assert table.words == (Hotword("张伟"), Hotword("DAC", 80, ("大客",)))
+    assert index("张伟", Hotword("DAC", 80)).tables == (table,), "aliases are of the text"
+    assert index("张伟", Hotword("DAC", 81)).tables != (table,)
+    assert index().tables == ()
+    own, shared = index("李娜"), index("张伟")
+    assert Layered(own, shared).tables == own.tables + shared.tables

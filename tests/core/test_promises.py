@@ -6,12 +6,13 @@ here add what only they know: what was said, and another run to compare with.
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core.recording import PLAIN, PROFILE, Recording, lossy, outcome, record
-from tests.core.world import LETTERS, TICK, Table, Words, letters, say, written
+from tests.core.world import COUGH, LETTERS, MARK, TICK, Table, Words, letters, say, written
 from xingji.core.messages import (
     Command,
     Commit,
@@ -252,3 +253,28 @@ def test_no_speech_at_all_asks_no_recogniser(profile: Profile) -> None:
     recording = record(say(" " * 50), profile, range(0, 10**5, 1_000))
     assert {type(job) for job in recording.asked} == {Detect} and not recording.of(SpeechStarted)
     assert recording.completed.non_speech[0].end == 50 * TICK
+
+
+# -- words have times --------------------------------------------------------------------
+
+
+@given(texts, leads, cuts, seeds)
+def test_every_letter_is_where_it_was_said_whatever_became_of_its_text(
+    text: str, lead: int, frames: list[int], seed: int
+) -> None:
+    """Hotwords and the corrector change letters one for one, so each word still is at its mark."""
+    samples = say(text, lead)
+    words = [word for s in record(samples, WITH_HOTWORDS, frames, seed=seed).completed.sentences for word in s.words]
+    marks = [at for at in np.flatnonzero(samples % 1000 == MARK) if samples[at] // 1000 - 1 < COUGH]
+    assert [word.span.start for word in words] == marks
+    assert letters("".join(word.text for word in words)) == said(text)
+
+
+def test_times_that_were_taken_along_say_so() -> None:
+    mended, plain = written("fg", 3), written("k", 2)
+    sentences = record(say("fg      " * 2 + "    k"), WITH_HOTWORDS).completed.sentences
+    assert [(s.text[:-1], s.timestamp_source) for s in sentences] == [
+        (mended, "edit"),
+        (mended, "edit"),
+        (plain, "ctc"),
+    ]

@@ -33,7 +33,18 @@ from xingji.core.messages import (
     Transcribe,
 )
 from xingji.core.session import CORRECTIONS_AT_ONCE, PREROLL, RETRIES, STEPS, ProtocolError
-from xingji.core.types import SAMPLE_RATE, AcceptedEdit, Edit, Hypothesis, RejectedEdit, Span, Stage
+from xingji.core.types import (
+    SAMPLE_RATE,
+    AcceptedEdit,
+    Edit,
+    Hotword,
+    HotwordHit,
+    HotwordTable,
+    Hypothesis,
+    RejectedEdit,
+    Span,
+    Stage,
+)
 
 STREAM_ONLY = replace(PLAIN, second_pass=False)
 HOP = PROFILE.hop
@@ -669,3 +680,22 @@ def test_doubts_are_forgotten_where_hotwords_move_them(word: str, doubts: tuple[
     recording = record(say("b    "), replace(PROFILE, hotwords=table), lexicon=Words())
     (job,) = (job for job in recording.asked if isinstance(job, Correct))
     assert job.doubts == doubts
+
+
+def test_a_hotword_that_the_recogniser_put_in_is_told_once_and_as_it_says() -> None:
+    """The text is searched again afterwards: there the word stands as written."""
+    word, other = written("f", SECOND), written("g", 3)
+    table = HotwordTable("digest", (Hotword(word),))
+    words = Table({word: word, written("g", SECOND): other}, (table,))
+    put_in = HotwordHit(word, "甲", Stage.SECOND_PASS, 0.4)
+    asked = []
+
+    def spotted(job: Job) -> Result | None:
+        if not isinstance(job, Transcribe):
+            return None
+        asked.append((job.hotwords, job.begin))
+        return Hypothesis(written("ffg", SECOND) + "。", hotword_hits=(put_in,))
+
+    (sentence,) = record(say("ffg"), replace(PLAIN, hotwords=words), faults=spotted).completed.sentences
+    assert asked == [((table,), sentence.start)]
+    assert sentence.hotword_hits == (put_in, HotwordHit(other, written("g", SECOND), Stage.SECOND_PASS, 0.9))

@@ -28,7 +28,7 @@ from xingji.core.messages import (
     Transcribe,
 )
 from xingji.core.pronunciation import Sounds
-from xingji.core.types import Edit, HotwordHit, Hypothesis, Samples, Stage
+from xingji.core.types import Edit, HotwordHit, HotwordTable, Hypothesis, Samples, Span, Stage, TimestampSource, Word
 
 TICK = 1_600
 MARK, MARK_AT = 7, 500  # the sample of a letter by which it is written
@@ -105,6 +105,7 @@ class Table:
     """Hotwords: what is heard → the word."""
 
     words: Mapping[str, str]
+    tables: tuple[HotwordTable, ...] = ()
 
     def mend(self, text: str, stage: Stage) -> tuple[str, tuple[HotwordHit, ...]]:
         hits = []
@@ -254,7 +255,11 @@ class World:
         text = "".join(ROWS[mark][SECOND] for mark in heard if mark < COUGH)
         if not text and NOISE not in heard:
             return NoSpeech()
-        return Hypothesis(text + "。" if text else "", language="zh")
+        at = [job.begin + int(place) for place in np.flatnonzero(job.samples % 1000 == MARK)]
+        places = [place for place, mark in zip(at, heard, strict=True) if mark < COUGH]
+        words = tuple(Word(c, Span(place, place + 1), 0.9) for c, place in zip(text, places, strict=True))
+        source: TimestampSource | None = "ctc" if words else None
+        return Hypothesis(text + "。" if text else "", language="zh", words=words, timestamp_source=source)
 
     def _correct(self, job: Correct) -> Edits:
         """Right: a and b in their last form. Wrong: p for every o, which sounds like nothing that was said."""

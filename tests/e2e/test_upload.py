@@ -1,8 +1,10 @@
 """Files over REST: every promised container gives the right text, every bad one a stable code."""
 
 import io
+import re
 import struct
 import wave
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -53,6 +55,34 @@ def test_each_promised_format_gives_the_right_text(server: Server, name: str) ->
     assert len(data["timestamps"]) == len(said.sentences)
     for sentence, item in zip(said.sentences, data["timestamps"], strict=True):
         assert item["start_ms"] <= sentence["begin_ms"] + 150 and item["end_ms"] >= sentence["end_ms"] - 150
+
+
+def test_subtitles_and_plain_text(server: Server) -> None:
+    """The same words in every form; errors stay JSON."""
+    wav = encode(utterance(SAID).pcm, *FORMATS["wav"])
+    data = upload(server, wav).json()["data"]
+    spoken = [word["text"] for word in data["words"]]
+    assert len(spoken) > 10 and all(word["start_ms"] < word["end_ms"] for word in data["words"])
+    assert all(left["end_ms"] <= right["start_ms"] for left, right in pairwise(data["words"]))
+    assert upload(server, wav, generate_timestamps="false").json()["data"]["words"] == []
+
+    answers = {form: upload(server, wav, response_format=form) for form in ("srt", "vtt", "text")}
+    kinds = {form: answer.headers["Content-Type"] for form, answer in answers.items()}
+    assert kinds == {
+        "srt": "application/x-subrip; charset=utf-8",
+        "vtt": "text/vtt; charset=utf-8",
+        "text": "text/plain; charset=utf-8",
+    }
+    texts = {form: answer.content.decode() for form, answer in answers.items()}
+    assert texts["text"] == data["text"]
+    assert texts["vtt"].startswith("WEBVTT\n\n00:00:0") and texts["srt"].startswith("1\n00:00:0")
+    for form, arrow in (("srt", r"\d,\d{3} --> "), ("vtt", r"\d\.\d{3} --> ")):
+        blocks = texts[form].removeprefix("WEBVTT\n\n").rstrip("\n").split("\n\n")
+        assert len(blocks) >= 2 and all(re.search(arrow, block) for block in blocks)
+        lines = [line for block in blocks for line in block.splitlines() if " --> " not in line and not line.isdigit()]
+        assert "".join(lines) == data["text"]
+    refused = server.post("/api/asr/transcribe", files={"file": ("x", b"")}, data={"response_format": "srt"})
+    assert refused.status_code == 400 and refused.json()["code"] == "empty_file"
 
 
 def test_options_of_an_upload(server: Server) -> None:

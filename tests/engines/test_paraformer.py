@@ -213,3 +213,31 @@ def test_text_of_pieces_only_grows(pieces: list[str]) -> None:
     for before, after in pairwise(texts):
         assert after.startswith(before)
     assert "  " not in texts[-1] and texts[-1] == texts[-1].strip()
+
+
+def test_words_are_where_they_were_said(paraformer: StreamingParaformer, speech: Samples) -> None:
+    """One for each character, in order, inside the sound, in the recording's own time, and the same for one job as
+    for many."""
+    begin, quiet = 1_000_000, 8_000
+    sound = np.pad(speech, quiet)
+    state, other = paraformer.open(), paraformer.open()
+    text = paraformer.decode([(state, Decode(1, sound, 0, True, CHUNK, True, begin))])[0]
+    found = paraformer.words(state)
+    assert "".join(word.text for word in found) == text
+    sounding = begin + quiet + np.flatnonzero(np.abs(speech) > 200)
+    assert abs(found[0].span.start - sounding[0]) < 2_400 and abs(found[-1].span.end - sounding[-1]) < 4_000
+    assert all(word.span.start < word.span.end for word in found)
+    assert all(left.span.end <= right.span.start for left, right in pairwise(found))
+    assert all(word.confidence is not None and 0 < word.confidence <= 1 for word in found)
+    lengths = sorted(word.span.end - word.span.start for word in found)
+    assert 1_600 < lengths[len(lengths) // 2] < 5_600  # 100 to 350 ms
+
+    assert paraformer.words(other) == ()
+    for at in range(0, len(sound), CHUNK):
+        piece = sound[at : at + CHUNK]
+        job = Decode(1, piece, at, at + CHUNK >= len(sound), CHUNK, True, begin + at)
+        so_far = paraformer.decode([(other, job)])[0]
+        words = paraformer.words(other)
+        assert "".join(word.text for word in words) == so_far
+        assert not words or (begin <= words[0].span.start and words[-1].span.end <= begin + at + len(piece))
+    assert paraformer.words(other) == found

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from xingji.core.messages import Detect, Result, Transcribe
-from xingji.core.types import Hypothesis
+from xingji.core.messages import Detect, Job, Result, Transcribe
+from xingji.core.types import HotwordTable, Hypothesis
 from xingji.runtime import worker
 from xingji.runtime.batch import Limit, Request
 
@@ -25,6 +25,7 @@ class Played:
     def __init__(self, models: dict[str, Path], device: str, precision: str) -> None:
         self.costs = {"detect": 0.01, "decode": 0.04, "transcribe": 0.02}
         self._folder = models["folder"]
+        self._tables: list[HotwordTable] = []
         self.limits: dict[type[Any], Limit] = {Detect: Limit(8), Transcribe: Limit(4, ordered=False)}
         self.load_on(device)
 
@@ -55,6 +56,16 @@ class Played:
         return Hypothesis(str(os.getpid()))
 
     def release(self, stream: int) -> None: ...
+
+    def learn(self, table: HotwordTable) -> None:
+        """There is room for two. The log says what was learnt."""
+        self._tables = [*self._tables, table][-2:]
+        with (self._folder / "learnt").open("a") as log:
+            log.write(f"{table.digest} {len(table.words)}\n")
+
+    def lacks(self, job: Job) -> list[str]:
+        named = job.hotwords if isinstance(job, Transcribe) else ()
+        return [table.digest for table in named if table not in self._tables]
 
     def describe(self) -> dict[str, Any]:
         return {"played": {"device": self.device}}

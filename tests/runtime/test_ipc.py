@@ -26,7 +26,7 @@ from xingji.core.messages import (
     Result,
     Transcribe,
 )
-from xingji.core.types import Edit, HotwordHit, Hypothesis, Span, Stage, Word
+from xingji.core.types import Edit, Hotword, HotwordHit, HotwordTable, Hypothesis, Span, Stage, Word
 from xingji.runtime import ipc
 
 Pair = tuple[socket.socket, socket.socket]
@@ -36,6 +36,7 @@ text = st.text(max_size=20)
 samples = st.lists(st.integers(-32_768, 32_767), max_size=50).map(lambda values: np.array(values, np.int16))
 stages = st.sampled_from(Stage)
 spans = st.builds(Span, whole, whole)
+shares = st.none() | st.floats(0, 1)
 hits = st.builds(HotwordHit, text, text, stages, st.floats(0, 1))
 hypotheses = st.builds(
     Hypothesis,
@@ -43,13 +44,18 @@ hypotheses = st.builds(
     text,
     whole,
     st.none() | text,
-    st.lists(st.builds(Word, text, spans), max_size=3).map(tuple),
+    st.lists(st.builds(Word, text, spans, shares), max_size=3).map(tuple),
     st.lists(hits, max_size=3).map(tuple),
+    shares,
+    st.none() | text,
+    st.none() | text,
+    st.sampled_from([None, "ctc", "cif", "edit"]),
 )
+tables = st.builds(HotwordTable, text, st.lists(st.builds(Hotword, text, st.integers(1, 100)), max_size=3).map(tuple))
 jobs: st.SearchStrategy[Job] = st.one_of(
     st.builds(Detect, samples, whole, st.booleans(), st.booleans(), whole, whole),
-    st.builds(Decode, whole, samples, whole, st.booleans(), whole, st.booleans()),
-    st.builds(Transcribe, whole, samples, text, st.booleans()),
+    st.builds(Decode, whole, samples, whole, st.booleans(), whole, st.booleans(), whole),
+    st.builds(Transcribe, whole, samples, text, st.booleans(), whole, st.lists(tables, max_size=3).map(tuple)),
     st.builds(
         Correct,
         whole,
@@ -97,6 +103,16 @@ def test_every_job_survives_the_way(job: Job) -> None:
         else:
             assert come == sent
             assert type(come) is type(sent)
+
+
+@given(tables)
+def test_a_table_goes_once_and_then_only_its_name(table: HotwordTable) -> None:
+    message = through(ipc.pack_table(table))
+    assert message is not None
+    come = ipc.unpack_table(message)
+    assert (come.digest, come.words) == (table.digest, table.words)
+    named = ipc.unpack(ipc.pack(Transcribe(0, np.zeros(1, np.int16), "zh", True, hotwords=(table,)))).hotwords
+    assert named == (table,) and named[0].words == ()
 
 
 @given(results)

@@ -34,7 +34,7 @@ from xingji.core.messages import (
     Transcribe,
 )
 from xingji.core.session import Session
-from xingji.core.types import Hypothesis, Samples, Stage
+from xingji.core.types import Hotword, HotwordTable, Hypothesis, Samples, Stage
 from xingji.runtime import ipc
 from xingji.runtime import link as link_module
 from xingji.runtime import pool as pool_module
@@ -193,6 +193,42 @@ def test_after_a_kill_stateless_jobs_go_to_the_successor_and_the_others_are_forg
     assert successor != pid
     assert (link.restarts, link.state, gone(pid)) == (1, "ready", True)
     assert asked.nothing_more()
+
+
+def test_a_table_goes_to_a_worker_once_and_again_where_it_lost_it(
+    make_link: MakeLink, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def learnt() -> list[str]:
+        log = workplace / "learnt"
+        lines = log.read_text().split() if log.exists() else []
+        log.unlink(missing_ok=True)
+        return lines
+
+    a, b, c = (HotwordTable(name, (Hotword("张伟"),) * 3) for name in "abc")
+    link = ready(make_link())
+
+    def ask(*tables: HotwordTable) -> None:
+        asked = Asked(link.submit)
+        asked("one", Transcribe(0, silence(0.5), "auto", True, hotwords=tables))
+        assert asked.answers() == {"one": Hypothesis(str(link.pid))}
+
+    ask(a, b)
+    assert learnt() == ["a", "3", "b", "3"]
+    ask(a, b)
+    ask()
+    assert learnt() == []
+    ask(c)  # and a has no room any more
+    assert learnt() == ["c", "3"]
+    ask(b, a)
+    assert learnt() == ["a", "3", "b", "3"], "what is lacking comes again, also what that drove out"
+    os.kill(link.pid or 0, signal.SIGKILL)
+    until(lambda: link.restarts == 1 and link.ready.is_set())
+    learnt()
+    ask(b)
+    assert learnt() == ["b", "3"], "a new process knows nothing"
+    monkeypatch.setattr(link_module, "TABLES", 1)
+    ask(a)
+    assert len(link._sent) == 1
 
 
 @pytest.mark.parametrize("place", [0, 2, 5])

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from tests.runtime.fakes import PATIENCE_S, in_thread, speech
-from xingji.core.messages import Decode, Detect, Edge, Forgotten, Job, Lost, Result
-from xingji.core.types import Hypothesis
+from xingji.core.messages import Decode, Detect, Edge, Forgotten, Job, Lost, Result, Transcribe
+from xingji.core.types import Hotword, HotwordTable, Hypothesis, Word
 from xingji.engines import Revision
 from xingji.runtime import ipc
 from xingji.runtime.batch import Limit, Request
@@ -40,6 +40,7 @@ class PlayedRole:
         self.goes_on = threading.Semaphore(0)
         self.costs = {"detect": 0.01}
         self.acts: list[tuple[str, list[int]]] = []
+        self.known: set[str] = set()
 
     def load_on(self, device: str) -> None:
         self.device, self.room = device, 8
@@ -61,6 +62,15 @@ class PlayedRole:
 
     def release(self, stream: int) -> None:
         self.acts.append(("release", [stream]))
+
+    def learn(self, table: HotwordTable) -> None:
+        if "spoilt" in [word.text for word in table.words]:
+            raise ZeroDivisionError
+        self.known.add(table.digest)
+
+    def lacks(self, job: Job) -> list[str]:
+        named = job.hotwords if isinstance(job, Transcribe) else ()
+        return [table.digest for table in named if table.digest not in self.known]
 
     def describe(self) -> dict[str, Any]:
         return {"played": {"device": self.device}}
@@ -130,6 +140,20 @@ def gateway(role: PlayedRole) -> Iterator[Gateway]:
     yield gateway
     role.goes_on.release(1000)
     gateway.close()
+
+
+@pytest.mark.parametrize("word", ["张伟", "spoilt"])
+def test_a_job_waits_for_the_tables_that_it_names(gateway: Gateway, role: PlayedRole, word: str) -> None:
+    """Without them it is given back; a table that cannot be learnt is as good as an empty one."""
+    role.goes_on.release(2)
+    table = HotwordTable("one", (Hotword(word),))
+    job = Transcribe(0, speech(0.2), "auto", True, hotwords=(table, HotwordTable("two")))
+    gateway.ask(1, job)
+    assert gateway.said() == {"id": 1, "lacks": ["one", "two"]}
+    for known in (table, HotwordTable("two")):
+        ipc.send(gateway.connection, ipc.pack_table(known))
+    gateway.ask(1, job)
+    assert gateway.answer() == (2, ())
 
 
 def test_what_has_come_meanwhile_goes_together(gateway: Gateway, role: PlayedRole) -> None:
@@ -274,6 +298,9 @@ class Model:
         for state, job in items:
             state.append(len(job.samples))
         return ["一" * len(state) for state, _ in items]
+
+    def words(self, state: list[int]) -> tuple[Word, ...]:
+        return ()
 
     def revise(self, items: Sequence[tuple[list[int], str, bool]]) -> list[Revision]:
         return [Revision(text + ("。" if last else ""), len(text)) for _, text, last in items]

@@ -18,11 +18,23 @@ from xingji.core.messages import (
     SpeechEnded,
     SpeechStarted,
 )
-from xingji.core.types import AcceptedEdit, AudioFormat, Edit, Hotword, HotwordHit, RejectedEdit, Sentence, Span, Stage
+from xingji.core.types import (
+    AcceptedEdit,
+    AudioFormat,
+    Edit,
+    Hotword,
+    HotwordHit,
+    RejectedEdit,
+    Sentence,
+    Span,
+    Stage,
+    Word,
+)
 from xingji.wire import Open, Pace, Wishes
 from xingji.wire.socketio import Message, Recording, SocketIoWire, final_result
 
 ID = "rec_7f"
+UNHEARD = {"confidence": None, "emotion": None, "event": None, "timestamp_source": None, "words": []}
 MS = 16  # samples in a millisecond
 PARTIAL, STREAMED, SECOND_PASS, CORRECTED = Stage
 
@@ -72,7 +84,7 @@ def segment_result(seq: int, **detail: Any) -> Message:
         "settled": False,
         "missing": [],
         "hotword_hits": [],
-    }
+    } | UNHEARD
     return "segment_result", {"recording_id": ID, "event_seq": seq, "sentence": plain | detail}
 
 
@@ -111,12 +123,35 @@ def test_one_sentence_from_onset_to_final_result() -> None:
         )
     ]  # fmt: skip
     second = SentenceRevised(
-        sentence(0, SECOND_PASS, 4, "今天天气不错。", end=1900, language="zh", hotword_hits=(hit,))
+        sentence(
+            0,
+            SECOND_PASS,
+            4,
+            "今天天气不错。",
+            end=1900,
+            language="zh",
+            hotword_hits=(hit,),
+            words=(Word("今", Span(150 * MS, 300 * MS), 0.75), Word("天", Span(300 * MS, 410 * MS))),
+            confidence=0.75,
+            emotion="neutral",
+            event="speech",
+            timestamp_source="edit",
+        )
     )
+    heard = {
+        "confidence": 0.75,
+        "emotion": "neutral",
+        "event": "speech",
+        "timestamp_source": "edit",
+        "words": [
+            {"text": "今", "start_ms": 150, "end_ms": 300, "confidence": 0.75},
+            {"text": "天", "start_ms": 300, "end_ms": 410, "confidence": None},
+        ],
+    }
     now = closed | {"revision": 4, "stage": "second_pass", "text": "今天天气不错。"}
     assert sent(wire, second, at=2600) == [
         transcription(6, "今天天气不错。", current_time_ms=2600, sentence=now | {"stable_chars": 0}),
-        segment_result(7, **now, source="sensevoice", language="zh", hotword_hits=[told_hit]),
+        segment_result(7, **now, source="sensevoice", language="zh", hotword_hits=[told_hit], **heard),
     ]
 
     assert wire.stopped("client", 3000 * MS, 96_000) == (
@@ -170,6 +205,7 @@ def test_one_sentence_from_onset_to_final_result() -> None:
                         "edits": [{"from": "。", "to": "！", "reason": "writing"}],
                         "rejected": ["not_near", "not_near"],
                     }
+                    | UNHEARD
                 ],
                 "llm": {"used": True, "model": "Qwen3-8B", "fallback": None, "rejected_edits": 2},
                 "backup_audio_id": None,

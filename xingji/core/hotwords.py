@@ -4,6 +4,7 @@ Mending is conservative: it changes text only where an alias was given, or where
 and what stands there is no better text. It would rather miss a hotword than damage a text that was right.
 """
 
+import hashlib
 import math
 import unicodedata
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from .errors import XingjiError
 from .lexicon import REACH, Lexicon, gain
 from .messages import Found, Hotwords
 from .pronunciation import NEAR_SOUND, SAME_TONE, Pronouncer, Sounds, fuzzy, likeness
-from .types import Hotword, HotwordHit, Stage
+from .types import Hotword, HotwordHit, HotwordTable, Stage
 
 LARGEST_TABLE = 50_000  # entries
 LONGEST_WORD = 64  # characters
@@ -164,6 +165,7 @@ class HotwordIndex:
         for word in sorted(hotwords, key=lambda w: -w.weight):
             for alias in word.aliases:
                 self._written.setdefault(_fold(alias), word)
+        self.tables = (_table(hotwords),) if hotwords else ()
         self._written_lengths = sorted({len(form) for form in self._written})
         self._sounding_lengths = sorted({length for length, _, _ in self._sounding})
 
@@ -274,6 +276,7 @@ class Layered:
 
     def __init__(self, own: Hotwords, table: Hotwords) -> None:
         self._own, self._table = own, table
+        self.tables = own.tables + table.tables
 
     def mend(self, text: str, stage: Stage) -> tuple[str, tuple[HotwordHit, ...]]:
         """As by one index, except that the table changes nothing where it would undo one of the own words."""
@@ -298,6 +301,11 @@ class Layered:
     def heaviest(self, limit: int) -> tuple[str, ...]:
         """The own words come first, whatever their weight."""
         return tuple(dict.fromkeys((*self._own.heaviest(limit), *self._table.heaviest(limit))))[:limit]
+
+
+def _table(words: Sequence[Hotword]) -> HotwordTable:
+    content = "\n".join(f"{word.text}\t{word.weight}" for word in words)
+    return HotwordTable(hashlib.blake2b(content.encode(), digest_size=16).hexdigest(), tuple(words))
 
 
 def _close_enough(word: Hotword, alike: Sequence[float]) -> bool:

@@ -8,7 +8,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from .types import SAMPLE_RATE, AcceptedEdit, Edit, HotwordHit, Hypothesis, RejectedEdit, Samples, Sentence, Span, Stage
+from .types import (
+    SAMPLE_RATE,
+    AcceptedEdit,
+    Edit,
+    HotwordHit,
+    HotwordTable,
+    Hypothesis,
+    RejectedEdit,
+    Samples,
+    Sentence,
+    Span,
+    Stage,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +34,10 @@ class Found:
 
 class Hotwords(Protocol):
     """One version of a hotword table, ready for use (``core.hotwords.HotwordIndex``)."""
+
+    @property
+    def tables(self) -> tuple[HotwordTable, ...]:
+        """What a recogniser that takes hotwords is given; the first wins over the others."""
 
     def mend(self, text: str, stage: Stage) -> tuple[str, tuple[HotwordHit, ...]]:
         """Replace what sounds like a hotword by the hotword."""
@@ -182,6 +198,8 @@ class Transcribe:
     itn: bool
     model: str | None = None
     bias: tuple[str, ...] = ()
+    begin: int = 0  # where ``samples`` begin in the recording
+    hotwords: tuple[HotwordTable, ...] = ()  # the first wins over the others
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,6 +3,7 @@
 A session decides when each pass is asked; a segment decides what its answer means for the text.
 """
 
+import sys
 from dataclasses import dataclass, field
 
 from .messages import (
@@ -15,6 +16,7 @@ from .messages import (
     Transcribe,
 )
 from .spelling import Spelling
+from .timing import inside
 from .types import AcceptedEdit, Hypothesis, RejectedEdit, Sentence, Span, Stage
 
 
@@ -105,10 +107,13 @@ class Segment:
     def sentence(self) -> Sentence:
         reading = self.readings.get(self.best, Hypothesis(""))
         second = self.readings.get(Stage.SECOND_PASS, Hypothesis(""))
+        # The streaming recogniser hears a little more than the segment.
+        words = inside(reading.words, self.start, sys.maxsize if self.end is None else self.end)
         return Sentence(
             self.id, self.start, self.end, self.best, self.revision,
-            reading.text, reading.stable, reading.language, reading.words, reading.hotword_hits,
+            reading.text, reading.stable, reading.language, words, reading.hotword_hits,
             tuple(sorted(self.lost)), second.source, second.fallback,
+            reading.confidence, reading.emotion, reading.event, reading.timestamp_source if words else None,
         )  # fmt: skip
 
     def ending(self) -> SentenceSettled | SentenceDropped:

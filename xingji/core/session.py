@@ -51,6 +51,7 @@ from .pronunciation import Pronouncer
 from .segment import Segment
 from .spelling import Spelling
 from .tape import Tape
+from .timing import reworded
 from .types import SAMPLE_RATE, HotwordHit, Hypothesis, Sentence, Span, Stage
 
 PREROLL = 2 * SAMPLE_RATE  # a detector may place an onset this far back, and a restarted one hears it again
@@ -350,8 +351,8 @@ class Session:
             mended, found = segment.profile.hotwords.mend(text, Stage.SECOND_PASS)
             if len(mended) != len(text):
                 segment.doubts = ()
-            text, hits = mended, hits + found
-        return replace(heard, text=text, hotword_hits=hits)
+            text, hits = mended, _told_once(found, hits)
+        return replace(reworded(heard, text), hotword_hits=hits)
 
     def _resolve_correct(self, segment: Segment, job: Correct, result: Result) -> None:
         if not isinstance(result, Edits):
@@ -363,7 +364,8 @@ class Session:
         )
         segment.accepted, segment.rejected = verdict.accepted, verdict.rejected
         hits = base.hotword_hits + _hotwords_put_in(base.text, verdict.text, job.hotwords)
-        self._read(segment, Stage.CORRECTED, Hypothesis(verdict.text, language=base.language, hotword_hits=hits))
+        corrected = replace(reworded(base, verdict.text), bare="", stable=0, hotword_hits=hits)
+        self._read(segment, Stage.CORRECTED, corrected)
 
     def _read(self, segment: Segment, stage: Stage, reading: Hypothesis) -> None:
         if segment.read(stage, reading):
@@ -452,7 +454,8 @@ class Session:
                 under_way += 1
                 samples, profile = self._tape.cut(segment.start, end), segment.profile
                 wanted = profile.language, profile.itn, profile.model, profile.bias
-                segment.transcribing = Transcribe(segment.id, samples, *wanted)
+                tables = profile.hotwords.tables if profile.hotwords else ()
+                segment.transcribing = Transcribe(segment.id, samples, *wanted, begin=segment.start, hotwords=tables)
                 self._out.append(segment.transcribing)
 
     def _likely_end(self, segment: Segment) -> int | None:
@@ -532,6 +535,18 @@ def _reason(result: Result) -> str:
             return "forgotten"
         case _:
             return "unexpected"
+
+
+def _told_once(hits: tuple[HotwordHit, ...], spotted: tuple[HotwordHit, ...]) -> tuple[HotwordHit, ...]:
+    """A word that the recogniser put in stands there as written when the text is searched: what it says counts."""
+    known = list(spotted)
+    told = []
+    for hit in hits:
+        own = next((other for other in known if other.word == hit.word == hit.replaced), hit)
+        if own is not hit:
+            known.remove(own)
+        told.append(own)
+    return tuple(told)
 
 
 def _hotwords_put_in(before: str, after: str, hotwords: tuple[str, ...]) -> tuple[HotwordHit, ...]:

@@ -4,7 +4,7 @@ Time is counted in samples at 16 kHz from the start of the recording. Nothing in
 ``core`` knows milliseconds or wall clocks; wires and doors convert at the edge.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Literal
 
@@ -34,8 +34,16 @@ class Stage(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Word:
+    """One Han character, or one Latin word or number, as it stands in the text; marks are no words."""
+
     text: str
     span: Span
+    confidence: float | None = None  # 0..1, the posterior of its least sure token; None where nobody measured it
+
+
+TimestampSource = Literal["ctc", "cif", "edit"]
+"""Where the times of words come from: the second pass, the streaming recogniser's counter, or either, taken along
+when the text was changed (``core.timing.carried``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +53,7 @@ class HotwordHit:
     word: str
     replaced: str
     stage: Stage
-    score: float  # 0..1, 1 = the very same pronunciation
+    score: float  # 0..1, 1 = sounds the same: by pronunciation, or by the posteriors (``core.spotting``)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +64,14 @@ class Hypothesis:
     bare: str = ""  # streaming only: the recogniser's words without punctuation; only ever grows
     stable: int = 0  # leading characters of ``text`` that later steps of the same pass keep
     language: str | None = None  # "zh", "en", "yue", "ja", "ko"
-    words: tuple[Word, ...] = ()
+    words: tuple[Word, ...] = ()  # in order, none over another, in the recording's samples
     hotword_hits: tuple[HotwordHit, ...] = ()
     source: str = ""  # second pass only: the model that read it; empty: the workers' own
     fallback: str | None = None  # why another model read it than was asked for
+    confidence: float | None = None  # 0..1, the mean of the words'
+    emotion: str | None = None  # happy sad angry neutral fearful disgusted surprised
+    event: str | None = None  # speech music applause laughter crying sneeze breath cough singing noise
+    timestamp_source: TimestampSource | None = None  # None where there are no words
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +113,10 @@ class Sentence:
     missing: tuple[Stage, ...] = ()  # passes that were asked for and gave nothing
     second_by: str = ""  # the model that made the second pass; empty: the workers' own
     fallback: str | None = None  # why that is not the model that was asked for
+    confidence: float | None = None  # these four as in ``Hypothesis``
+    emotion: str | None = None
+    event: str | None = None
+    timestamp_source: TimestampSource | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +127,15 @@ class Hotword:
     weight: int = 50
     aliases: tuple[str, ...] = ()
     language: Literal["zh", "en"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HotwordTable:
+    """One version of a table. Tables are large and jobs are many: to a worker a table travels once, and then jobs only
+    name it, without its words."""
+
+    digest: str
+    words: tuple[Hotword, ...] = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

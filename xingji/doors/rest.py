@@ -13,26 +13,30 @@ from werkzeug.datastructures import FileStorage
 from ..audio import FORMAT_NAMES, Limits
 from ..core.errors import XingjiError
 from ..core.messages import Completed
-from ..core.transcript import pieces
+from ..core.subtitles import srt, vtt
+from ..core.transcript import join, pieces
 from ..runtime.recognisers import Recognisers
 from ..runtime.upload import transcribe as run
 from ..wire import PACES, Pace, Wishes, milliseconds, samples
-from ..wire.socketio import final_result
+from ..wire.socketio import final_result, timed_words
 from ..wire.socketio_read import LANGUAGES, read_hotwords
 from . import services
 from .answers import success
 
 api = Blueprint("asr", __name__, url_prefix="/api/asr")
 
+_MEDIA_TYPES = {"srt": "application/x-subrip", "vtt": "text/vtt", "text": "text/plain"}
 SPEEDUP = 4.0  # seconds of audio that decoding must manage in a second of waiting, at the very least
 
 
 @api.post("/transcribe")
 def transcribe() -> tuple[Response, int]:
+    """JSON, or the text alone, or subtitles. Errors are JSON in any case."""
     here = services()
     file = sent_file()
     wants_timestamps = _flag("generate_timestamps", True)
-    if request.form.get("response_format", "json") != "json":
+    form = request.form.get("response_format") or "json"
+    if form not in ("json", *_MEDIA_TYPES):
         raise XingjiError("bad_parameter", field="response_format")
     compare = _flag("compare", False)
     wishes = Wishes(
@@ -50,6 +54,8 @@ def transcribe() -> tuple[Response, int]:
     gate = here.gates.get(watcher or "")
     with spooled(file) as path, gate.watching() if gate else nullcontext():
         done = run(here.hub, path, wishes, upload_limits(), _progress(watcher) if watcher else None)
+    if form != "json":
+        return Response(_written(done, form), content_type=f"{_MEDIA_TYPES[form]}; charset=utf-8"), 200
     data = _transcript(done, wants_timestamps, here.hub.recognisers)
     if compare:
         model = here.hub.llm_model if here.hub.wants_llm(wishes) else None
@@ -101,6 +107,16 @@ def recording(recording_id: str) -> tuple[Response, int]:
     return success(final_result(recording_id, *told, kept.llm_model, backup_id=kept.backup_id))
 
 
+def _written(done: Completed, form: str) -> str:
+    match form:
+        case "srt":
+            return srt(done.sentences)
+        case "vtt":
+            return vtt(done.sentences)
+        case _:
+            return join(sentence.text for sentence in done.sentences)
+
+
 def _transcript(done: Completed, with_times: bool, recognisers: Recognisers) -> dict[str, Any]:
     told = [sentence for sentence in done.sentences if sentence.text]
     texts = list(pieces(sentence.text for sentence in told))
@@ -115,6 +131,7 @@ def _transcript(done: Completed, with_times: bool, recognisers: Recognisers) -> 
         "model": "、".join(dict.fromkeys(recognisers.name(s.second_by) for s in told)) or recognisers.name(""),
         "fallback": next((s.fallback for s in told if s.fallback), None),
         "timestamps": times if with_times else [],
+        "words": [word for s in told for word in timed_words(s)] if with_times else [],
         "duration_ms": milliseconds(done.length),
         "missing": sorted({stage.name.lower() for s in told for stage in s.missing}),
     }

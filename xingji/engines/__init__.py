@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
 from xingji.core.messages import Decode, Detect, Edge, NoSpeech, Transcribe
-from xingji.core.types import Hypothesis
+from xingji.core.types import Hypothesis, Word
 
 State = TypeVar("State")
 
@@ -68,6 +68,10 @@ class StreamingRecogniser(Protocol[State]):
     def open(self) -> State: ...
 
     def decode(self, items: Sequence[tuple[State, Decode]]) -> list[str]: ...
+
+    def words(self, state: State) -> tuple[Word, ...]:
+        """Of the text so far, with their times. The last one may still move: where it ends is known when the next
+        has begun."""
 
 
 class Punctuation(Protocol[State]):

@@ -11,7 +11,7 @@ M tokens, V vocabulary.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -95,6 +95,8 @@ class Memory:
     position: int = 0  # frames heard
     counted: float = 0.0  # the counter's remainder, in tokens
     remainder: Array | None = None  # (W,): its mean encoding
+    place: float = 0.0  # the frame that most of it is from
+    places: Array = field(default_factory=lambda: np.zeros(0, np.float32))  # (M,): the same of each new token
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,22 +164,27 @@ class Stepper:
     # -- counter (continuous integrate-and-fire) ------------------------------------------
 
     def _fire(self, memory: Memory, summed: Array, encoded: Array, *, last: bool) -> tuple[Memory, Array]:
-        """One embedding ``(M, W)``: a token each time the summed weights pass the threshold."""
+        """One embedding ``(M, W)``: a token each time the summed weights pass the threshold. Where a token lies is
+        the frame that it took most of its weight from."""
         weights = summed
+        at = np.arange(len(weights), dtype=np.float32) + np.float32(memory.position - len(weights))
         if not last:
             weights = weights.copy()
             weights[memory.chunk :] = 0  # what is ahead is counted when it is no longer ahead
         if memory.remainder is not None:
             weights = np.append(np.float32(memory.counted), weights)
             encoded = np.concatenate((memory.remainder[None], encoded))
+            at = np.append(np.float32(memory.place), at)
         if last:
             weights = np.append(weights, np.float32(self._shape.tail))
             encoded = np.concatenate((encoded, np.zeros_like(encoded[:1])))
+            at = np.append(at, at[-1:])
         shares, rest, counted = integrate(weights, np.float32(self._shape.threshold))
         remainder = rest @ encoded
         if counted > 0:
             remainder = remainder / counted
-        return replace(memory, counted=float(counted), remainder=remainder), shares @ encoded
+        memory = replace(memory, counted=float(counted), remainder=remainder, place=float(at[rest.argmax()]))
+        return replace(memory, places=at[shares.argmax(axis=1)]), shares @ encoded
 
     # -- decoder ----------------------------------------------------------------------
 

@@ -1,33 +1,46 @@
 """The second pass: SenseVoice transcribes a closed segment as a whole.
 
 It writes marks and digits itself when inverse text normalisation is asked for, and neither when
-it is not. Its rich tags (language, emotion, event) are read, never shown; no emoji is made of
-them. A segment without speech is answered by ``NoSpeech``, never by a made-up sentence.
+it is not. Its rich tags (language, emotion, event) are read, never shown as text; no emoji is made of
+them. A segment without speech is answered by ``NoSpeech``, never by a made-up sentence. Each word has
+the time of the frames in which its tokens are the best, and their posterior as its confidence.
 """
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from xingji.core.ctc import Array, Token, greedy
 from xingji.core.errors import EngineError
 from xingji.core.messages import NoSpeech, Transcribe
-from xingji.core.types import Hypothesis, Samples
+from xingji.core.spotting import Placed, Reading, put_in, spot
+from xingji.core.timing import Mark, loudness, sure, words
+from xingji.core.types import SAMPLE_RATE, HotwordHit, Hypothesis, TimestampSource
 from xingji.engines import Capabilities, Description
-from xingji.engines.features import FRAME, front_end
+from xingji.engines.features import FRAME, SHIFT, front_end
 from xingji.engines.loading import load, padded
+from xingji.engines.spelling import Tables, letters
 
 _LANGUAGES = ("zh", "en", "yue", "ja", "ko")
 # What the model is asked with: numbers of its table of prompts.
 _PROMPT_LANGUAGE = {"auto": 0, "zh": 3, "en": 4, "yue": 7, "ja": 11, "ko": 12}
 _PROMPT_EVENT, _PROMPT_EMOTION = 1, 2
 _PROMPT_ITN = {True: 14, False: 15}
+_PROMPTED = ("language", "event", "emotion", "style")  # one frame each, before those of the audio
 _BLANK = 0
 _EMOTIONS = ("HAPPY", "SAD", "ANGRY", "NEUTRAL", "FEARFUL", "DISGUSTED", "SURPRISED", "EMO_UNKNOWN")
+# What there is to hear, in our words; whatever else the model may say is unknown.
+_EVENTS = {
+    "Speech": "speech", "BGM": "music", "Applause": "applause", "Laughter": "laughter", "Cry": "crying",
+    "Sneeze": "sneeze", "Breath": "breath", "Cough": "cough", "Sing": "singing", "Speech_Noise": "noise",
+}  # fmt: skip
 _TAG = re.compile(r"<\|([^|<>]*)\|>")
+# A token is best this long after the middle of its word (median of 5 658 words, mini pack).
+_LATE = SAMPLE_RATE * 23 // 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +58,18 @@ class Rich:
         if self.language == "nospeech" or (not self.text and self.event != "Speech"):
             return NoSpeech()
         asked = None if language == "auto" else language
-        return Hypothesis(text=self.text, language=self.language or asked)
+        return Hypothesis(
+            text=self.text,
+            language=self.language or asked,
+            emotion=None if self.emotion in (None, "EMO_UNKNOWN") else self.emotion.lower(),
+            event=_EVENTS.get(self.event or ""),
+        )
 
 
 class SenseVoice:
     """The model; implements ``Recogniser`` and keeps nothing between calls. Use from one thread."""
 
-    capabilities = Capabilities(languages=_LANGUAGES, punctuation=True, itn=True)
+    capabilities = Capabilities(languages=_LANGUAGES, punctuation=True, itn=True, words=True, hotwords=True)
 
     def __init__(self, path: Path, device: str, precision: str = "auto") -> None:
         """``precision`` as in ``loading.load``. Raises EngineError if the directory is not a complete
@@ -59,6 +77,7 @@ class SenseVoice:
         loaded = load(path, device, "SenseVoiceSmall", precision)
         self._front_end, self._pieces = front_end(loaded.directory), loaded.directory.pieces()
         self.network, self._about = loaded.networks["segment"], loaded.about
+        self.tables = Tables(self._pieces)
 
     def describe(self) -> Description:
         return self._about
@@ -67,7 +86,7 @@ class SenseVoice:
         """Segments that ask for the same language and style go through the model together.
 
         Raises EngineError for a language other than auto, zh, en, yue, ja, ko (the stock class
-        would quietly take auto).
+        would quietly take auto), and for a hotword table that ``tables`` was not given.
         """
         if any(item.language not in ("auto", *_LANGUAGES) for item in items):
             raise EngineError("the second pass does not know this language")
@@ -77,23 +96,59 @@ class SenseVoice:
                 asked[item.language, item.itn].append(index)
         answers: list[Hypothesis | NoSpeech] = [NoSpeech()] * len(items)
         for (language, itn), indices in asked.items():
-            texts = self._hear([items[index].samples for index in indices], language, itn)
-            for index, text in zip(indices, texts, strict=True):
-                answers[index] = parse(text).reading(language)
+            for index, logits in zip(indices, self._hear([items[i] for i in indices], language, itn), strict=True):
+                answers[index] = self._reading(items[index], logits)
         return answers
 
-    def _hear(self, segments: Sequence[Samples], language: str, itn: bool) -> list[str]:
-        """The raw text of each segment, tags and all: the best token of every frame, without repetitions and blanks."""
-        rows = [self._front_end.whole(samples) for samples in segments]
+    def _hear(self, items: Sequence[Transcribe], language: str, itn: bool) -> Iterator[Array]:
+        """The logits of each; those of the prompt come first, then those of the audio."""
+        rows = [self._front_end.whole(item.samples) for item in items]
         prompt = [_PROMPT_LANGUAGE[language], _PROMPT_EVENT, _PROMPT_EMOTION, _PROMPT_ITN[itn]]
-        lengths = [len(row) for row in rows]
-        logits = self.network(padded(rows), np.array([prompt] * len(rows)), np.array(lengths))
-        texts = []
-        for row, length in zip(self.network.fetched(logits), lengths, strict=True):
-            best = row[: len(prompt) + length].argmax(axis=-1)
-            once = best[np.append(True, best[1:] != best[:-1])]
-            texts.append(self._pieces.decode(once[once != _BLANK].tolist()))
-        return texts
+        logits = self.network(padded(rows), np.array([prompt] * len(rows)), np.array([len(row) for row in rows]))
+        for scores, row in zip(self.network.fetched(logits), rows, strict=True):
+            yield scores[: len(prompt) + len(row)]
+
+    def _reading(self, item: Transcribe, logits: Array) -> Hypothesis | NoSpeech:
+        tokens = greedy(logits, _BLANK)  # tags are tokens too
+        reading = parse(self._pieces.decode([token.id for token in tokens])).reading(item.language)
+        if isinstance(reading, NoSpeech):
+            return reading
+        text, placed = reading.text, self._placed(reading.text, tokens)
+        hits: tuple[HotwordHit, ...] = ()
+        if item.hotwords and placed:
+            spotters = map(self.tables.spotter, item.hotwords)
+            heard = Reading(logits, [piece.token for piece in placed], self.tables.vocabulary, _BLANK)
+            text, placed, hits = put_in(text, placed, spot(spotters, heard))
+        marks = [
+            Mark(piece.start, self._sample(piece.token.first), self._sample(piece.token.last), piece.token.confidence)
+            for piece in placed
+        ]
+        found = words(text, marks, loudness(item.samples), item.begin)
+        source: TimestampSource | None = "ctc" if found else None
+        return replace(
+            reading, text=text, words=found, hotword_hits=hits, confidence=sure(found), timestamp_source=source
+        )
+
+    def _placed(self, text: str, tokens: Sequence[Token]) -> list[Placed]:
+        """Where each token stands in ``text``, tags left out; empty where the text is not what the pieces say (a
+        character spelt in bytes)."""
+        placed, at = [], 0
+        for token in tokens:
+            written = letters(self._pieces.id_to_piece(token.id))
+            if not written:
+                continue
+            while text[at : at + 1].isspace():
+                at += 1
+            if not text.startswith(written, at):
+                return []
+            placed.append(Placed(token, at, at + len(written)))
+            at += len(written)
+        return placed
+
+    def _sample(self, frame: int) -> int:
+        """The middle of what a frame of the output is about; the first ones answer the prompt."""
+        middle = (frame - len(_PROMPTED)) * self._front_end.step * SHIFT + FRAME // 2
+        return max(0, middle - _LATE)
 
 
 def parse(raw: str) -> Rich:

@@ -2,7 +2,8 @@
 
 A frame is four bytes of length (big endian) and a msgpack map. A closed socket is the crash
 signal. The four job kinds and their results become ``[name, {field: value}]``; audio travels as
-the bytes of its int16 samples (little endian). Measured at 26 µs a message under eventlet.
+the bytes of its int16 samples (little endian). Measured at 26 µs a message under eventlet. A hotword
+table travels in a message of its own, and jobs only name it.
 """
 
 import dataclasses
@@ -26,13 +27,13 @@ from ..core.messages import (
     Result,
     Transcribe,
 )
-from ..core.types import Edit, HotwordHit, Hypothesis, Span, Stage, Word
+from ..core.types import Edit, Hotword, HotwordHit, HotwordTable, Hypothesis, Span, Stage, Word
 
 LIMIT = 64 << 20  # bytes; far above any job (a 30 s segment is 1 MB), so a longer frame is a broken peer
 
 _JOBS = (Detect, Decode, Transcribe, Correct)
 _RESULTS = (Edge, Hypothesis, NoSpeech, Edits, Forgotten, Lost)
-_PARTS = (Edit, Word, Span, HotwordHit)
+_PARTS = (Edit, HotwordHit, HotwordTable, Span)
 _KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in (*_JOBS, *_RESULTS, *_PARTS)}
 
 
@@ -86,12 +87,25 @@ def unpack(data: Any) -> Any:
     return _KINDS[name](**{key: _value(key, value) for key, value in body.items()})
 
 
+def pack_table(table: HotwordTable) -> dict[str, Any]:
+    """The message that brings a table to a worker; only what a recogniser needs of it."""
+    return {"table": table.digest, "words": [[word.text, word.weight] for word in table.words]}
+
+
+def unpack_table(message: dict[str, Any]) -> HotwordTable:
+    return HotwordTable(message["table"], tuple(Hotword(text, weight) for text, weight in message["words"]))
+
+
 def _plain(value: Any) -> Any:
     match value:
         case np.ndarray():
             return value.astype("<i2", copy=False).tobytes()
         case Stage():
             return int(value)
+        case Word(text, span, confidence):  # there are many of them
+            return ["Word", text, span.start, span.end, confidence]
+        case HotwordTable(digest):
+            return ["HotwordTable", {"digest": digest}]
         case tuple():
             return [_plain(item) for item in value]
         case dict():
@@ -111,6 +125,8 @@ def _value(key: str, value: Any) -> Any:
             return Stage(value)
         case dict() if key == "readings":
             return {Stage(stage): text for stage, text in value.items()}
+        case ["Word", str(text), int(start), int(end), confidence]:
+            return Word(text, Span(start, end), confidence)
         case [str(name), dict()] if name in _KINDS:
             return unpack(value)
         case list():

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Queue
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 TRIES = 2  # workers that may die of one stateless job before it is given up as poison
 HOPELESS = 3  # starts in a row that fail before jobs are refused at once
 SLOW_STARTS = 10  # times the expected time of a start: disks may be slow, but what takes longer has hung
+TABLES = 10_000  # that a link remembers having sent; then it begins anew
 HELLO_S = 5.0  # for a process that connects to say who it is
 
 
@@ -72,6 +73,7 @@ class Link:
         self._lock = threading.Lock()
         self._pending: dict[int, _Pending] = {}
         self._running: set[int] = set()  # jobs that the process has begun
+        self._sent: set[str] = set()  # hotword tables that it was sent
         self._outgoing: Queue[dict[str, Any]] = Queue()
         self._ids = 0
         self._failures = 0
@@ -95,13 +97,10 @@ class Link:
             hopeless = self.hopeless or self._closing
             if not hopeless:
                 self._ids += 1
-                id = self._ids
-                self._pending[id] = _Pending(stream, job, done, patient, time.monotonic(), tries)
+                item = self._pending[self._ids] = _Pending(stream, job, done, patient, time.monotonic(), tries)
+                self._put(self._ids, item)
         if hopeless:
             done(Lost("unavailable"))
-        else:
-            how = {"patient": patient, "alone": tries > 0}
-            self._outgoing.put({"id": id, "stream": stream, "job": ipc.pack(job), **how})
 
     def release(self, stream: int) -> None:
         self._outgoing.put({"release": stream})
@@ -135,6 +134,24 @@ class Link:
     @property
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
+
+    def _put(self, id: int, item: _Pending) -> None:
+        """Under the lock, so that a table goes before every job that names it."""
+        for table in item.job.hotwords if isinstance(item.job, Transcribe) else ():
+            if table.digest not in self._sent:
+                if len(self._sent) >= TABLES:
+                    self._sent.clear()
+                self._sent.add(table.digest)
+                self._outgoing.put(ipc.pack_table(table))
+        how = {"patient": item.patient, "alone": item.tries > 0}
+        self._outgoing.put({"id": id, "stream": item.stream, "job": ipc.pack(item.job), **how})
+
+    def _put_again(self, id: int, lacking: Sequence[str]) -> None:
+        """The process has no room for all tables, and those that this job names are not there any more."""
+        with self._lock:
+            self._sent.difference_update(lacking)
+            if item := self._pending.get(id):
+                self._put(id, item)
 
     # -- the life of the process ------------------------------------------------------
 
@@ -208,6 +225,8 @@ class Link:
             match message:
                 case {"id": id, "result": result, "seconds": seconds, "batch": batch}:
                     self._answered(id, ipc.unpack(result), seconds, batch)
+                case {"id": id, "lacks": lacking}:
+                    self._put_again(id, lacking)
                 case {"begun": ids}:
                     self._running = set(ids)
                 case {"ready": _}:
@@ -242,6 +261,7 @@ class Link:
         """What the dead process owed: stateless jobs go to the next one, the others must begin again."""
         with self._lock:
             owed, self._pending = self._pending, {}
+            self._sent.clear()
             while not self._outgoing.empty():
                 self._outgoing.get_nowait()
         # It died of what it had begun, or of the next before it could say so. Each goes alone from now on, so

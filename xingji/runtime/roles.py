@@ -11,8 +11,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..core.messages import Decode, Detect, Forgotten, Result, Transcribe
-from ..core.types import SAMPLE_RATE, Hypothesis
+from ..core.messages import Decode, Detect, Forgotten, Job, Result, Transcribe
+from ..core.timing import sure
+from ..core.types import SAMPLE_RATE, HotwordTable, Hypothesis, TimestampSource
 from .batch import Limit, Request
 
 # The streaming step gains to about 16 rows. A job that carries a backlog goes nearly alone: the others of its
@@ -46,6 +47,13 @@ class Role(Protocol):
 
     def answer(self, batch: Sequence[Request]) -> list[Result]: ...
     def release(self, stream: int) -> None: ...
+
+    def learn(self, table: HotwordTable) -> None:
+        """From now on jobs may name this table, until ``lacks`` says otherwise."""
+
+    def lacks(self, job: Job) -> list[str]:
+        """Digests of the tables that the job names and that are not here."""
+
     def describe(self) -> dict[str, Any]: ...
 
 
@@ -121,6 +129,12 @@ class StreamRole:
     def release(self, stream: int) -> None:
         self._streams.pop(stream, None)
 
+    def learn(self, table: HotwordTable) -> None:
+        pass  # its recogniser takes none
+
+    def lacks(self, job: Job) -> list[str]:
+        return []
+
     def describe(self) -> dict[str, Any]:
         models = {"vad": self._vad, "paraformer": self._asr, "punc": self._punc}
         return {part: asdict(model.describe()) for part, model in models.items()}
@@ -165,10 +179,10 @@ class StreamRole:
         results: list[Result] = []
         for (stream, job), bare, revision in zip(items, texts, revisions, strict=True):
             stream.decoded = -1 if job.last else job.offset + len(job.samples)
-            if job.punctuation:
-                results.append(Hypothesis(revision.text, bare, revision.stable))
-            else:
-                results.append(Hypothesis(bare, bare, len(bare)))
+            text, stable = (revision.text, revision.stable) if job.punctuation else (bare, len(bare))
+            words = self._asr.words(stream.decoder)
+            source: TimestampSource | None = "cif" if words else None
+            results.append(Hypothesis(text, bare, stable, words=words, confidence=sure(words), timestamp_source=source))
         return results
 
 
@@ -190,7 +204,9 @@ class SegmentRole:
         from ..engines.sensevoice import SenseVoice
 
         self.device, self.limits = device, SEGMENT_LIMITS["cpu" if device == "cpu" else "accelerator"]
+        tables = self._asr.tables if self._asr else None
         self._asr = SenseVoice(self.models["sensevoice"], device, self.precision)
+        self._asr.tables = tables or self._asr.tables  # they are of the same model
 
     def warm_up(self) -> None:
         took = []
@@ -205,6 +221,13 @@ class SegmentRole:
 
     def release(self, stream: int) -> None:
         pass
+
+    def learn(self, table: HotwordTable) -> None:
+        self._asr.tables.learn(table)
+
+    def lacks(self, job: Job) -> list[str]:
+        tables = job.hotwords if isinstance(job, Transcribe) else ()
+        return [table.digest for table in tables if table not in self._asr.tables]
 
     def describe(self) -> dict[str, Any]:
         return {"sensevoice": asdict(self._asr.describe())}
@@ -239,6 +262,12 @@ class Qwen3Role:
 
     def release(self, stream: int) -> None:
         pass
+
+    def learn(self, table: HotwordTable) -> None:
+        pass
+
+    def lacks(self, job: Job) -> list[str]:
+        return []  # it is told words in its prompt
 
     def describe(self) -> dict[str, Any]:
         return {"qwen3_asr": asdict(self._asr.describe())}

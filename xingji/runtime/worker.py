@@ -3,7 +3,8 @@
 Started as ``python -m xingji.runtime.worker ROLE ADDRESS`` with the model directories as JSON in
 ``XINGJI_WORKER``. It loads, warms up, says ``ready`` and then answers jobs until the socket closes.
 State of running streams lives here and dies with the process: a job that needs state which is
-not here is answered with ``Forgotten``, and the session sends everything again. Where the memory
+not here is answered with ``Forgotten``, and the session sends everything again. A job that names a hotword table
+which is not here is given back, and the gateway sends both. Where the memory
 of the device does not suffice, batches become smaller, and at last the models move to the CPU.
 """
 
@@ -23,6 +24,7 @@ from typing import Any
 
 from ..core.errors import EngineError
 from ..core.messages import Forgotten, Lost, Result
+from ..core.types import HotwordTable
 from ..engines.device import give_back, out_of_memory, place
 from . import ipc
 from .batch import Request, take
@@ -41,15 +43,17 @@ class Worker:
         self._waiting: list[Request] = []
         self._suspects: set[int] = set()  # streams that were in a batch that failed, until they have been answered
         self._released: list[int] = []
+        self._tables: list[HotwordTable] = []  # that have come and are not learnt yet
         self._over = False
 
     def run(self) -> None:
         threading.Thread(target=self._read, daemon=True).start()
         while True:
             with self._arrived:
-                self._arrived.wait_for(lambda: self._waiting or self._released or self._over)
+                self._arrived.wait_for(lambda: self._waiting or self._released or self._tables or self._over)
                 if self._over:
                     return
+                tables, self._tables = self._tables, []
                 for at, request in enumerate(self._waiting):
                     if request.stream in self._suspects and not request.alone:
                         self._waiting[at] = replace(request, alone=True)
@@ -57,11 +61,28 @@ class Worker:
                 busy = {request.stream for request in self._waiting}
                 over = [stream for stream in self._released if stream not in busy]
                 self._released = [stream for stream in self._released if stream in busy]
-            if batch:
+            for table in tables:
+                self._learn(table)
+            if batch := self._complete(batch):
                 self._answer(batch)
             for stream in over:  # after its last job, which would bring it back
                 self._role.release(stream)
                 self._suspects.discard(stream)
+
+    def _learn(self, table: HotwordTable) -> None:
+        try:
+            self._role.learn(table)
+        except Exception:
+            log.exception("hotword table failed", extra={"words": len(table.words)})
+            self._role.learn(HotwordTable(table.digest))  # or it would be asked for again and again
+
+    def _complete(self, batch: list[Request]) -> list[Request]:
+        """Those for which everything is here; the others are given back."""
+        lacking = [(request, self._role.lacks(request.job)) for request in batch]
+        for request, tables in lacking:
+            if tables:
+                ipc.send(self._connection, {"id": request.id, "lacks": tables})
+        return [request for request, tables in lacking if not tables]
 
     def _answer(self, batch: list[Request]) -> None:
         ipc.send(self._connection, {"begun": [request.id for request in batch]})
@@ -118,6 +139,8 @@ class Worker:
             with self._arrived:
                 if "release" in message:
                     self._released.append(message["release"])
+                elif "table" in message:
+                    self._tables.append(ipc.unpack_table(message))
                 else:
                     job = ipc.unpack(message["job"])
                     how = message["patient"], message["alone"]

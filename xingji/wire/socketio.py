@@ -233,6 +233,7 @@ class Recording:
             "settled": settled,
             "missing": [stage.name.lower() for stage in sentence.missing],
             "hotword_hits": [_hit(hit) for hit in sentence.hotword_hits],
+            **_heard(sentence),
         }
         return "segment_result", {"recording_id": self.id, "event_seq": self._next(), "sentence": detail}
 
@@ -303,6 +304,7 @@ def _final_sentence(sentence: Sentence, readings: SentenceReadings) -> dict[str,
             {"from": item.replaced, "to": item.edit.replacement, "reason": item.reason} for item in readings.edits
         ],
         "rejected": [item.reason for item in readings.rejected],
+        **_heard(sentence),
     }
 
 
@@ -319,6 +321,22 @@ def _sentence(sentence: Sentence) -> dict[str, Any]:
         "start_ms": milliseconds(sentence.start),
         "end_ms": None if sentence.end is None else milliseconds(sentence.end),
     }
+
+
+def _heard(sentence: Sentence) -> dict[str, Any]:
+    """What the recognisers know beside the text; null, or no words, where they do not."""
+    return {
+        "confidence": sentence.confidence,
+        "emotion": sentence.emotion,
+        "event": sentence.event,
+        "timestamp_source": sentence.timestamp_source,
+        "words": timed_words(sentence),
+    }
+
+
+def timed_words(sentence: Sentence) -> list[dict[str, Any]]:
+    spans = ((word, word.span) for word in sentence.words)
+    return [_timed(word.text, span.start, span.end) | {"confidence": word.confidence} for word, span in spans]
 
 
 def _timed(text: str, start: int, end: int | None) -> dict[str, Any]:
