@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tools.quality import correctors
+from tools.quality import correctors, harmless
 from tools.quality.correctors import Correctors, corrected, difference, held_out, item, read, scored, share
+from xingji.engines.lexicon import Jieba
 
 SAID = [
     ("BAC009S0001W0001", "今天天气很好", "今天天汽很好", "今天天气很好"),
@@ -71,3 +72,16 @@ def test_the_report(listing: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert "| attention | ctc_greedy | 6.90 % | 3.45 % | -3.45" in told
     assert "| 100.0 % (100.0–100.0) | 1 | 1 | 0 | 0.0 %" in rows["knows the truth"]
     assert "| 0.0 % (0.0–0.0) | 0 | 0 | 0 | –" in rows["obeys the speech"]
+
+
+def test_words_that_nobody_said(
+    listing: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["harmless", str(listing)])
+    monkeypatch.setattr(harmless, "SIZES", (5, 50))
+    harmless.main()
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "4 sentences, 3 errors, CER 8.57 %"
+    assert [line.split(" | ")[0] for line in told[4:]] == ["| 5", "| 50"]
+    words = harmless.unsaid(read(listing), Jieba(), 200, 1)
+    assert len(words) == 200 and not any(word.text in row[1] for word in words for row in SAID)

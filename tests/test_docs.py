@@ -1,5 +1,6 @@
 """The documents are checked, and the README's examples are run against a real server."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -21,7 +22,7 @@ def test_the_examples_of_the_readme_run(server: Server, name: str) -> None:
     blocks = check_docs.code_blocks(ROOT / name)
     commands = [text for language, text in blocks if language == "bash" and text.startswith("curl")]
     scripts = [text for language, text in blocks if language == "python"]
-    assert len(commands) == len(scripts) == 1
+    assert (len(commands), len(scripts)) == (2, 1)
     for command in (shlex.split(commands[0]), [sys.executable, "-c", scripts[0]]):
         here = [part.replace(":5006", f":{server.port}") for part in command]
         done = subprocess.run(here, cwd=ROOT, capture_output=True, timeout=120, check=True)
@@ -29,6 +30,9 @@ def test_the_examples_of_the_readme_run(server: Server, name: str) -> None:
         for sentence in said.sentences if said.exact else ():
             assert sentence["written"] in printed or sentence["written"] in printed.encode().decode("unicode_escape")
         assert "。" in printed or "\\u3002" in printed
+    trial = [part.replace(":5006", f":{server.port}") for part in shlex.split(commands[1])]
+    told = json.loads(subprocess.run(trial, cwd=ROOT, capture_output=True, timeout=120, check=True).stdout)["data"]
+    assert told["acted"] == ["林滔"] and told["false_alarms"] == [] and told["cer"]["with"] < told["cer"]["without"]
 
 
 def test_settings_example_names_every_setting() -> None:

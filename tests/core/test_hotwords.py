@@ -251,6 +251,7 @@ def weighed(text: str, *words: str | Hotword) -> str:
         ("交易几乎停止", [Hotword("艺妓", 50, ("易几",))], "交艺妓乎停止"),  # an alias is an order
         ("我们公司的人", [Hotword("攻丝", 100)], "我们攻丝的人"),  # a weight that insists
         ("娱乐新闻", ["于乐"], "于乐新闻"),
+        ("去杜纸腾家", ["杜子藤"], "去杜子藤家"),  # an accent, and no word in its way
         ("娱乐新闻", [Hotword("于乐", 10)], "娱乐新闻"),  # a light word
         ("娱乐新闻", ["于乐", *map(str, range(50))], "娱乐新闻"),  # one of many words is less likely
     ],
@@ -297,3 +298,10 @@ def test_a_table_has_a_name_of_its_content() -> None:
     assert index().tables == ()
     own, shared = index("李娜"), index("张伟")
     assert Layered(own, shared).tables == own.tables + shared.tables
+
+
+def test_a_corrector_is_shown_no_word_that_could_hardly_be_meant() -> None:
+    words = [Hotword("林滔"), Hotword("艺妓"), Hotword("好的")]
+    many = [*words, *(Hotword(f"甲{n}") for n in range(50))]
+    assert HotwordIndex(many, Pypinyin()).close_to("好的林涛\n交易几乎") == ("好的", "林滔", "艺妓")
+    assert HotwordIndex(many, Pypinyin(), JIEBA).close_to("好的林涛\n交易几乎") == ("好的", "林滔")

@@ -163,6 +163,18 @@ def test_nor_do_they_where_readings_vote(
     assert letters(first.text) == said(text)
 
 
+SPELLED = Table({written("f", 0): written("g", 3), written("ab", 1): written("b", 3), written("c", 2): "API"})
+
+
+@given(texts, leads, cuts, cuts, seeds, seeds)
+def test_nor_do_they_where_hotwords_are_put_in_while_somebody_speaks(
+    text: str, lead: int, a: list[int], b: list[int], seed: int, other: int
+) -> None:
+    audio, profile = say(text, lead), replace(PROFILE, hotwords=SPELLED)
+    first = record(audio, profile, a, (), losing_second_pass, seed, Words())
+    assert outcome(first) == outcome(record(audio, profile, b, (), losing_second_pass, other, Words()))
+
+
 @pytest.mark.parametrize("frame", [1, 7, 160, 3_200, 9_601, 10 * SAMPLE_RATE])
 def test_frames_of_any_size(frame: int) -> None:
     audio = say("ab    cd#", lead=123)

@@ -699,3 +699,17 @@ def test_a_hotword_that_the_recogniser_put_in_is_told_once_and_as_it_says() -> N
     (sentence,) = record(say("ffg"), replace(PLAIN, hotwords=words), faults=spotted).completed.sentences
     assert asked == [((table,), sentence.start)]
     assert sentence.hotword_hits == (put_in, HotwordHit(other, written("g", SECOND), Stage.SECOND_PASS, 0.9))
+
+
+def test_a_hotword_shows_while_somebody_speaks_and_every_reading_tells_its_hits() -> None:
+    table = Table({written("a", 0): "是非", written("a", 2): "是非"})
+    audio = say("abcdefghijklmnop      ")
+    recording = record(audio, replace(PLAIN, hotwords=table), range(0, len(audio), TICK))
+    partials = [s for s in recording.of(SentenceRevised) if s.sentence.stage is Stage.PARTIAL]
+    assert partials[0].sentence.text.startswith("是非") and partials[-1].sentence.text.startswith("是非")
+    assert {hit.stage for s in partials for hit in s.sentence.hotword_hits} == {Stage.PARTIAL}
+    (readings,) = recording.completed.readings
+    assert {stage: {hit.stage for hit in hits} for stage, hits in readings.hits.items()} == {
+        Stage.STREAMED: {Stage.STREAMED},
+        Stage.SECOND_PASS: {Stage.SECOND_PASS},
+    }

@@ -25,6 +25,7 @@ INSISTENT = 80  # from this weight on, a word of two syllables is also mended wh
 # Nats that the text may lose where a hotword is heard: the longer a table, the less likely is each of its words, and
 # that three syllables or more agree in their tones is seldom chance. For the figures see docs/bench/correction.md.
 GRANTED, GRANTED_PER_SYLLABLE, TAKEN_PER_E_FOLD, PER_WEIGHT = 9.0, 11.0, 2.0, 0.1
+HINTED = 8.0  # nats that are granted besides where a word is only shown to a corrector, which knows more
 LOOK = 2  # characters after a place that its judgement may take in while text still grows
 _LANGUAGES: dict[object, Literal["zh", "en"] | None] = {None: None, "zh": "zh", "en": "en"}
 
@@ -216,8 +217,8 @@ class HotwordIndex:
                 heard.append(match)
         return sorted([*written, *heard], key=_Match.rank)
 
-    def _plausible(self, text: str, match: _Match) -> bool:
-        """The text with the hotword is not so much less likely that it is no likely hotword."""
+    def _plausible(self, text: str, match: _Match, more: float = 0.0) -> bool:
+        """The text loses no more nats by the hotword than are granted, and ``more``."""
         if self._lexicon is None:
             return True
         granted = GRANTED - self._taken + PER_WEIGHT * (match.word.weight - Hotword("").weight)
@@ -225,7 +226,7 @@ class HotwordIndex:
             granted += GRANTED_PER_SYLLABLE * (match.end - match.start - 2)
         before, after = text[max(0, match.start - REACH) : match.start], text[match.end :]
         lost = gain(before + match.word.text + after, before + text[match.start : match.end] + after, self._lexicon)
-        return lost <= granted
+        return lost <= granted + more
 
     def close_to(self, text: str, limit: int = 20) -> tuple[str, ...]:
         """At most ``limit`` hotwords that are in ``text`` or sound close to something in it, closest first.
@@ -233,7 +234,8 @@ class HotwordIndex:
         Several texts may be joined by line breaks: no hotword crosses one.
         """
         best: dict[str, tuple[float, int]] = {}
-        for match in (*self._as_written(text), *self._as_heard(text, lambda word, alike: True)):
+        heard = (m for m in self._as_heard(text, lambda word, alike: True) if self._plausible(text, m, HINTED))
+        for match in (*self._as_written(text), *heard):
             found = (match.score, match.word.weight)
             best[match.word.text] = max(found, best.get(match.word.text, found))
         ranked = sorted(best, key=lambda word: (-best[word][0], -best[word][1], -len(word), word))
