@@ -51,6 +51,7 @@ class Inlet:
         # Not a pipe where that can be: under eventlet one waits for ever for a reader that has died.
         if sys.platform != "win32":
             near, self._far = socket.socketpair()
+            os.set_blocking(self._far.fileno(), True)  # the child reads plainly; eventlet has set it otherwise
             self.far, self.send, self.close = self._far.fileno(), near.sendall, near.close
 
     def opened(self, child: subprocess.Popen[bytes] | None) -> None:
