@@ -124,6 +124,7 @@ export const WORDS = {
   token_label: ['访问令牌', 'Access token'],
   token_use: ['使用', 'Use it'],
   stopped_max_duration: ['已到最长录音时间，录音自动停止。', 'The longest recording time was reached; recording stopped by itself.'],
+  stopped_undecodable: ['音频无法再解码，录音自动停止。', 'The audio could not be decoded any further; recording stopped by itself.'],
   stopped_idle: ['太久没有收到声音，录音自动停止。', 'No audio arrived for too long; recording stopped by itself.'],
   stopped_server_shutdown: ['服务器正在关闭，录音已停止。', 'The server is shutting down; recording has stopped.'],
 

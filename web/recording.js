@@ -8,7 +8,7 @@ import { describeError, t } from './i18n.js';
 import { Recorder } from './recorder.js';
 
 const ANSWER_MS = 10_000;
-const STOPPED_BY_SERVER = ['max_duration', 'idle', 'server_shutdown'];
+const STOPPED_BY_SERVER = ['max_duration', 'idle', 'undecodable', 'server_shutdown'];
 const NOTICES = ['microphone', 'recording', 'silent', 'interrupted', 'stopped'];
 
 export class Recording {

@@ -4,8 +4,10 @@ import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -35,6 +37,38 @@ def spawn(what: str, argument: str, limits: Limits, stdin: int, buffer: int) -> 
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
+
+
+class Inlet:
+    """The way into a child's stdin: ``far`` is what to start it with, then ``opened`` must be called."""
+
+    def __init__(self) -> None:
+        self.far = subprocess.PIPE
+        self.send: Callable[[memoryview], object] = lambda data: None
+        """Send all of it, waiting for the child. Raises OSError when it has died."""
+        self.close: Callable[[], None] = lambda: None
+        self._far: socket.socket | None = None
+        # Not a pipe where that can be: under eventlet one waits for ever for a reader that has died.
+        if sys.platform != "win32":
+            near, self._far = socket.socketpair()
+            os.set_blocking(self._far.fileno(), True)  # the child reads plainly; eventlet has set it otherwise
+            self.far, self.send, self.close = self._far.fileno(), near.sendall, near.close
+
+    def opened(self, child: subprocess.Popen[bytes] | None) -> None:
+        """None: there will be no child."""
+        if self._far is not None:
+            self._far.close()
+        elif child is not None:
+            assert child.stdin is not None
+            pipe = child.stdin
+
+            def send(data: memoryview) -> None:
+                while data:
+                    data = data[pipe.write(data) :]
+
+            self.send, self.close = send, pipe.close
+        if child is None:
+            self.close()
 
 
 def verdict(child: subprocess.Popen[bytes]) -> XingjiError | None:

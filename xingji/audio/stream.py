@@ -19,7 +19,7 @@ import numpy as np
 from xingji.core.errors import XingjiError
 from xingji.core.types import SAMPLE_RATE, Samples
 
-from .child import spawn, verdict
+from .child import Inlet, spawn, verdict
 from .limits import Limits
 
 log = logging.getLogger(__name__)
@@ -54,14 +54,17 @@ class Stream:
         with self._changed:
             if self._ending or self._closed or self._child is not None:
                 return
+            inlet = Inlet()
             try:
-                self._child = spawn("stream", self._declared, self._limits, subprocess.PIPE, 0)
+                self._child = spawn("stream", self._declared, self._limits, inlet.far, 0)
             except OSError:
                 log.exception("no decoder child can be started")
                 self.error, self._over = XingjiError("internal"), True
+            inlet.opened(self._child)
+            if self._child is None:
                 return
-        for work in (self._write, self._read):
-            threading.Thread(target=work, args=(self._child,), name="decoder", daemon=True).start()
+        threading.Thread(target=self._write, args=(inlet,), name="decoder", daemon=True).start()
+        threading.Thread(target=self._read, args=(self._child,), name="decoder", daemon=True).start()
 
     def feed(self, data: bytes) -> Samples:
         with self._changed:
@@ -123,20 +126,21 @@ class Stream:
 
     # -- the writer ----------------------------------------------------------------------
 
-    def _write(self, child: subprocess.Popen[bytes]) -> None:
-        assert child.stdin is not None
+    def _write(self, inlet: Inlet) -> None:
         try:
             while (message := self._next()) is not None:
                 rest = memoryview(struct.pack("<I", len(message)) + message)
                 while rest:
-                    rest = rest[child.stdin.write(rest[:AT_ONCE]) :]
+                    inlet.send(rest[:AT_ONCE])
+                    rest = rest[AT_ONCE:]
                     self._stirred = time.monotonic()
                 with self._changed:
                     self._queued -= len(message)
                     self._changed.notify_all()
-            child.stdin.close()
-        except OSError:  # the child has ended; the reader will hear why
-            child.stdin.close()
+        except OSError:
+            log.debug("decoder child takes no more")  # why, the reader will hear
+        finally:
+            inlet.close()
 
     def _next(self) -> bytes | None:
         with self._changed:
