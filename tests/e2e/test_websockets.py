@@ -33,6 +33,7 @@ SETTINGS = {
     "XINGJI_MAX_FRAME_BYTES": str(LIMIT),
     "XINGJI_CONNECTION_TIMEOUT_S": str(TIMEOUT_S),
     "XINGJI_PING_INTERVAL_S": "1",
+    "XINGJI_LIVE_LOAD": "0",  # a busy machine refuses nobody here
 }
 GUNICORN = (sys.executable, "-m", "gunicorn", "asr_api_server:app")
 

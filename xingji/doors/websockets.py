@@ -109,8 +109,15 @@ def listen(here: Services, name: str, port: int) -> None:
             continue
         with listener:
             log.info("entry point", extra={"route": f"{host}:{port}/", "methods": "WebSocket", "protocol": name})
-            # It takes the descriptor of a socket that is bound already; its own binding would end the process.
-            make_server(host, port, door, threaded=True, fd=listener.fileno()).serve_forever()
+            # Of werkzeug's server only how it reads a request and starts its thread: its own binding would end the
+            # process, and its own loop waits in a way that gunicorn's worker cannot make green.
+            server = make_server(host, port, door, threaded=True, fd=listener.fileno())
+            while True:
+                try:
+                    server.process_request(*listener.accept())
+                except OSError as error:  # no file descriptor left, or the client has gone again
+                    log.warning("accept failed", extra={"port": port, "reason": error.strerror})
+                    time.sleep(RETRY_S / 10)
 
 
 def explain(app: Flask) -> None:
