@@ -142,7 +142,7 @@ def test_options_are_exactly_those_that_are_read() -> None:
     assert rows["sample_rate"] == str(opened.format.rate) and rows["format"] == opened.format.codec
     assert rows["max_sentence_silence_ms"] == str(opened.wishes.end_silence // 16)
     assert rows["language"] == opened.wishes.language
-    for name in ("punctuation", "itn", "second_pass", "partials"):
+    for name in ("punctuation", "itn", "remove_fillers", "second_pass", "partials"):
         assert rows[name] == str(getattr(opened.wishes, name)).lower()
     assert set(record_examples.OPTIONS) <= set(rows)
 

@@ -30,6 +30,7 @@ class Profile:
     correct: bool = True
     punctuation: bool = True
     itn: bool = True  # written form: 3点 for 三点
+    remove_fillers: bool = False
     language: str = "auto"
     hotwords: Hotwords | None = None
     end_silence: int = SAMPLE_RATE * 8 // 10

@@ -5,8 +5,17 @@ A session decides when each pass is asked; a segment decides what its answer mea
 
 from dataclasses import dataclass, field
 
-from .messages import Profile, SentenceDropped, SentenceReadings, SentenceSettled
+from .messages import (
+    Decode,
+    Profile,
+    Result,
+    SentenceDropped,
+    SentenceReadings,
+    SentenceSettled,
+    Transcribe,
+)
 from .types import Hypothesis, RejectedEdit, Sentence, Span, Stage
+from .written import Style, rewrite
 
 
 @dataclass(slots=True)
@@ -41,6 +50,13 @@ class Segment:
     def settled(self) -> bool:
         return self.end is not None and not self.owed
 
+    def heard(self, job: Decode | Transcribe, result: Result) -> Result:
+        """What a recogniser's answer comes to: its text as the client wants it written."""
+        if not isinstance(result, Hypothesis):
+            return result
+        style = Style(self.profile.punctuation, self.profile.remove_fillers, self.profile.language)
+        return rewrite(result, style, complete=isinstance(job, Transcribe) or job.last)
+
     def read(self, stage: Stage, reading: Hypothesis) -> bool:
         """A pass gave its answer. True if that makes a new revision."""
         self.owed.discard(stage)
@@ -71,7 +87,7 @@ class Segment:
         return Sentence(
             self.id, self.start, self.end, self.best, self.revision,
             reading.text, reading.stable, reading.language, reading.words, reading.hotword_hits,
-            tuple(sorted(self.lost)),
+            tuple(sorted(self.lost)), reading.bare,
         )  # fmt: skip
 
     def ending(self) -> SentenceSettled | SentenceDropped:

@@ -14,6 +14,7 @@ settled text independent of packet size and timing:
 """
 
 from collections import deque
+from dataclasses import replace
 
 from .agreement import review
 from .messages import (
@@ -112,11 +113,11 @@ class Session:
             case Decode():
                 self._decoding = None
                 if segment := self._live.get(job.segment):
-                    self._resolve_decode(segment, job, result)
+                    self._resolve_decode(segment, job, segment.heard(job, result))
             case Transcribe():
                 if segment := self._live.get(job.segment):
                     segment.asked.discard(Stage.SECOND_PASS)
-                    self._resolve_transcribe(segment, result)
+                    self._resolve_transcribe(segment, segment.heard(job, result))
             case Correct():  # pragma: no branch
                 if segment := self._live.get(job.segment):
                     segment.asked.discard(Stage.CORRECTED)
@@ -298,7 +299,7 @@ class Session:
         if segment.profile.hotwords is None:
             return heard
         text, hits = segment.profile.hotwords.mend(heard.text, Stage.SECOND_PASS)
-        return Hypothesis(text, heard.bare, heard.stable, heard.language, heard.words, hits)
+        return replace(heard, text=text, hotword_hits=hits)
 
     def _resolve_correct(self, segment: Segment, job: Correct, result: Result) -> None:
         if not isinstance(result, Edits):

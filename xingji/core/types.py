@@ -90,6 +90,7 @@ class Sentence:
     words: tuple[Word, ...] = ()
     hotword_hits: tuple[HotwordHit, ...] = ()
     missing: tuple[Stage, ...] = ()  # passes that were asked for and gave nothing
+    bare: str = ""  # while streaming: the words as they were recognised; only ever grows
 
 
 @dataclass(frozen=True, slots=True)

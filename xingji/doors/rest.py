@@ -38,6 +38,7 @@ def transcribe() -> tuple[Response, int]:
         hotwords=_hotwords(),
         hotword_table=_hotword_table(),
         stream=compare,
+        remove_fillers=_flag("remove_fillers", False),
         llm=_flag("llm", False),
         end_silence=samples(here.settings.sentence_silence_ms),
     )

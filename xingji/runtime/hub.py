@@ -160,6 +160,7 @@ class Hub:
             correct=self.wants_llm(wishes),
             punctuation=wishes.punctuation,
             itn=wishes.itn,
+            remove_fillers=wishes.remove_fillers,
             language=wishes.language,
             hotwords=self._index(wishes.hotwords, named),
             end_silence=wishes.end_silence,

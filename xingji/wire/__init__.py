@@ -18,6 +18,7 @@ class Wishes:
     stream: bool = True
     punctuation: bool = True
     itn: bool = True
+    remove_fillers: bool = False
     second_pass: bool = True
     llm: bool | None = None
     partials: bool = True

@@ -18,7 +18,7 @@ from ..core.messages import (
     SpeechEnded,
     SpeechStarted,
 )
-from ..core.transcript import bare, join, pieces
+from ..core.transcript import join, pieces
 from ..core.types import HotwordHit, Sentence, Stage
 from . import Open, milliseconds
 
@@ -97,6 +97,7 @@ class Recording:
                 "language": wishes.language,
                 "punctuation": wishes.punctuation,
                 "itn": wishes.itn,
+                "remove_fillers": wishes.remove_fillers,
                 "second_pass": wishes.second_pass,
                 "llm": self._llm_model is not None,
                 "partials": wishes.partials,
@@ -171,7 +172,7 @@ class Recording:
         self._shown = dict(sorted(self._shown.items()))
         new, segment = "", None
         if sentence.stage <= Stage.STREAMED:
-            now, before = bare(sentence.text), self._streamed.get(sentence.id, "")
+            now, before = sentence.bare, self._streamed.get(sentence.id, "")
             new, self._streamed[sentence.id] = now[len(before) :], now
         closed = sentence.text if sentence.stage == Stage.STREAMED else ""
         if closed and sentence.end is not None:
