@@ -5,7 +5,7 @@ client <--Event---- Session <-Result- engines
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from .types import SAMPLE_RATE, Edit, HotwordHit, Hypothesis, RejectedEdit, Samples, Sentence, Span, Stage
@@ -175,6 +175,9 @@ class Edge:
     kind: Literal["onset", "endpoint"]
     at: int
     decided: int
+    # Of an endpoint: how sure the detector was that the segment is speech, 0..1 (see ``plausibility``). Evidence,
+    # not a part of what the edge is.
+    certainty: float = field(default=1.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

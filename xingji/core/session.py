@@ -216,6 +216,7 @@ class Session:
             if opened is None:
                 self._begin(min(max(edge.at, self._floor), self._judged))
         elif opened is not None:
+            opened.certainty = edge.certainty
             self._close(opened, min(max(edge.at, opened.start), self._judged), self._judged)
 
     def _begin(self, start: int) -> None:

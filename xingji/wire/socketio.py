@@ -246,8 +246,9 @@ def final_result(
         "sensevoice": join(r.readings.get(Stage.SECOND_PASS, "") for _, r in told),
         "llm_merged": "".join(best),
     }
-    # Also of sentences that were left without text; a recogniser that heard no words is no failure.
-    lost = {stage for r in readings for stage, reason in r.lost if reason != "empty"}
+    # Also of sentences that were left without text. A recogniser that heard no words, or none to be believed, has
+    # not failed.
+    lost = {stage for r in readings for stage, reason in r.lost if reason not in ("empty", "implausible")}
     error = None
     if failed:
         error = XingjiError("internal")
