@@ -146,7 +146,7 @@ def test_options_are_exactly_those_that_are_read() -> None:
     assert {name: rows[name] for name in times} == {name: str(samples // 16) for name, samples in times.items()}
     assert all(f"`{name}`" in ACCEPTED["start_recording"] for name in PACES)
     assert rows["language"] == opened.wishes.language
-    for name in ("punctuation", "itn", "second_pass", "partials"):
+    for name in ("punctuation", "itn", "remove_fillers", "second_pass", "partials"):
         assert rows[name] == str(getattr(opened.wishes, name)).lower()
     assert set(record_examples.OPTIONS) <= set(rows)
 

@@ -7,6 +7,7 @@
 import argparse
 import sys
 import wave
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +27,9 @@ FRAME = SAMPLE_RATE // 10
 class Engines:
     """Both workers' models, without the workers."""
 
-    def __init__(self, models: Path) -> None:
-        paths = {name: models / name for name in ("vad", "paraformer", "punc", "sensevoice")}
+    def __init__(self, models: Path, others: Mapping[str, Path] | None = None) -> None:
+        """``others``: directories of single models that stand elsewhere, as "vad"."""
+        paths = {name: models / name for name in ("vad", "paraformer", "punc", "sensevoice")} | dict(others or {})
         self._stream, self._segment = StreamRole(paths, "cpu"), SegmentRole(paths, "cpu")
 
     def answer(self, job: Job) -> Result:

@@ -22,6 +22,7 @@ from xingji.core.messages import (
     Detect,
     Edits,
     Effect,
+    Event,
     Forgotten,
     Hurry,
     Job,
@@ -46,6 +47,7 @@ class Trace:
 
     def __init__(self, session: Session, answer: Callable[[Job], Result]) -> None:
         self.lines: list[str] = []
+        self.events: list[Event] = []
         self.jobs: deque[Job] = deque()  # not answered yet
         self._session, self._answer = session, answer
 
@@ -71,6 +73,7 @@ class Trace:
                 self.jobs.append(effect)
                 self.lines.append(f"    {_job(effect)}")
             else:
+                self.events.append(effect)
                 self.lines += [f"    {line}" for line in _event(effect)]
 
 

@@ -255,6 +255,26 @@ def test_the_last_frame_closes_what_an_earlier_one_opened() -> None:
     assert hear(50) == hear(0) == []
 
 
+def test_certainty_is_that_of_the_surest_frames_of_a_segment() -> None:
+    endpointer = Endpointer(Rules.read({}))
+    assert endpointer.certainty == 1.0
+
+    def hear(likely: list[float], last: bool = False) -> Edges:
+        speech = np.array(likely, np.float32)
+        return endpointer.hear(np.stack([1 - speech, speech], axis=1), NOTHING, 800, last)
+
+    assert hear([0.99] * 5 + [0.1] * 50) == []  # a click, long before, says nothing about what follows
+    hear([0.9] * 30 + [0.1] * 10)
+    assert endpointer.certainty == pytest.approx(0.9)
+    hear([0.95] * 10)
+    assert endpointer.certainty == pytest.approx(0.925)
+    assert hear([0.1] * 100)[0][0] == "endpoint"
+    hear([0.98] * 5)
+    assert endpointer.certainty == pytest.approx(0.925)  # of the segment that was closed
+    assert hear([0.85] * 40, last=True)[-1][0] == "endpoint"
+    assert endpointer.certainty == pytest.approx((0.98 * 5 + 0.85 * 15) / 20)
+
+
 def test_a_last_hop_without_frames_decides_nothing() -> None:
     endpointer = Endpointer(Rules.read({}))
     assert hear(50, 100, last=False, endpointer=endpointer) == [("onset", 240)]

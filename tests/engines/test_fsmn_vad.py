@@ -103,7 +103,9 @@ def test_finds_two_stretches_and_says_when_it_knew(loud: Fsmn) -> None:
 @pytest.mark.parametrize("sizes", [[1] * 200, [2] * 100, [7, 1, 1, 13, 2], [50]])
 def test_edges_do_not_depend_on_hops_per_job(loud: Fsmn, sizes: list[int]) -> None:
     samples = sound(0.63, 1.71, 1.2, 0.9, 0.1, 0.4, 2.003)
-    assert heard(loud, samples, sizes) == heard(loud, samples)
+    found, whole = heard(loud, samples, sizes), heard(loud, samples)
+    assert found == whole
+    assert [edge.certainty for edge in found] == [edge.certainty for edge in whole] == [1.0] * len(whole)
 
 
 def test_offset_moves_edges_and_nothing_else(loud: Fsmn) -> None:

@@ -181,12 +181,12 @@ def test_wishes_reach_the_engines(make_hub: MakeHub, engines: Engines) -> None:
 
 
 def heard(hub: Hub, engines: Engines, driver: Driver, listener: Listener, text: str) -> str:
-    """What one more sentence becomes in the second pass when the recogniser reads ``text``."""
+    """What one more sentence becomes in the second pass when the recogniser reads ``text``, without its mark."""
     say(driver)
     while not isinstance(engines.answer(Hypothesis(text)), Transcribe):
         pass
     settled = listener.wait_for(SentenceSettled)
-    return str(settled.sentence.text)
+    return str(settled.sentence.text).removesuffix("。")
 
 
 def word(text: str, alias: str) -> Hotword:

@@ -22,6 +22,8 @@ from xingji.wire.dialect import Cancel, Close, Command, Dialect, Frames, Say, St
 
 def sentence(id: int, stage: Stage, text: str, begin_ms: int = 0, end_ms: int | None = None, **more: Any) -> Sentence:
     end = None if end_ms is None else samples(end_ms)
+    if stage <= Stage.STREAMED:
+        more = {"bare": "".join(c for c in text if c not in "，。？！")} | more
     return Sentence(id, samples(begin_ms), end, stage, 1, text, **more)
 
 

@@ -21,9 +21,11 @@ JSON: Any = st.recursive(
     max_leaves=8,
 )
 OPTIONS = (
-    "sample_rate", "format", "language", "hotwords", "hotword_table", "punctuation", "itn", "second_pass", "llm",
-    "preset", "max_sentence_silence_ms", "max_sentence_ms", "preroll_ms", "partials", "client_recording_id",
+    "sample_rate", "format", "language", "hotwords", "hotword_table", "punctuation", "itn", "remove_fillers",
+    "second_pass", "llm", "preset", "max_sentence_silence_ms",
+    "max_sentence_ms", "preroll_ms", "partials", "client_recording_id",
 )  # fmt: skip
+FLAGS = ("punctuation", "itn", "remove_fillers", "second_pass", "llm", "partials")
 
 
 def brief(value: object) -> str:
@@ -37,8 +39,8 @@ def brief(value: object) -> str:
 def test_start_without_options(payload: object) -> None:
     assert read_start(payload) == Open(
         Wishes(
-            language="auto", hotwords=(), stream=True, punctuation=True, itn=True, second_pass=True,
-            llm=None, partials=True, pace=Pace(12_800, 480_000, 0), client_recording_id=None,
+            language="auto", hotwords=(), stream=True, punctuation=True, itn=True, remove_fillers=False,
+            second_pass=True, llm=None, partials=True, pace=Pace(12_800, 480_000, 0), client_recording_id=None,
         ),
         AudioFormat("s16le", 16_000),
     )  # fmt: skip
@@ -48,8 +50,8 @@ def test_start_without_options(payload: object) -> None:
     ("options", "wishes"),
     [
         *[({"language": name}, {"language": name}) for name in ("auto", "zh", "en", "yue", "ja", "ko")],
-        *[({name: False}, {name: False}) for name in ("punctuation", "itn", "second_pass", "llm", "partials")],
-        *[({name: True}, {name: True}) for name in ("punctuation", "itn", "second_pass", "llm", "partials")],
+        *[({name: False}, {name: False}) for name in FLAGS],
+        *[({name: True}, {name: True}) for name in FLAGS],
         ({"max_sentence_silence_ms": 200}, {"pace": Pace(3_200)}),
         ({"max_sentence_silence_ms": 6000}, {"pace": Pace(96_000)}),
         ({"max_sentence_ms": 5000, "preroll_ms": 1000}, {"pace": Pace(longest=80_000, preroll=16_000)}),
@@ -93,7 +95,7 @@ BAD_OPTIONS: list[tuple[str, list[Any]]] = [
     ("preroll_ms", [-1, 1_001, 100.0, "100", True, []]),
     ("hotword_table", ["", "x" * 81, "a/b", "../a", "表", "a\n", 1, True, ["a"], {}, b"a"]),
     ("client_recording_id", ["x" * 65, 7, True, [], {}, b"id"]),
-    *[(name, [0, 1, "true", "", [], {}, 1.0]) for name in ("punctuation", "itn", "second_pass", "llm", "partials")],
+    *[(name, [0, 1, "true", "", [], {}, 1.0]) for name in FLAGS],
 ]
 
 

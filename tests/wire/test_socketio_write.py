@@ -47,6 +47,8 @@ def sentence(
     id: int, stage: Stage, revision: int, text: str, begin: int = 120, end: int | None = None, **more: Any
 ) -> Sentence:
     """``begin`` and ``end`` in milliseconds."""
+    if stage <= STREAMED:
+        more = {"bare": "".join(c for c in text if c.isalnum())} | more
     return Sentence(id, begin * MS, None if end is None else end * MS, stage, revision, text, **more)
 
 
@@ -220,7 +222,8 @@ def test_started_tells_the_effective_options() -> None:
     wishes = Wishes(
         language="yue", hotwords=(Hotword("a"), Hotword("b")), hotword_table="names", punctuation=False, itn=False,
         model="qwen3-asr-1.7b",
-        second_pass=False, llm=True, partials=False, pace=Pace(6000 * MS, 5000 * MS, 100 * MS),
+        remove_fillers=True, second_pass=False, llm=True, partials=False,
+        pace=Pace(6000 * MS, 5000 * MS, 100 * MS),
         client_recording_id="会议-1",
     )  # fmt: skip
     started = Recording(ID, Open(wishes, AudioFormat("mulaw", 8_000)), None, lambda: None).started()
@@ -236,6 +239,7 @@ def test_started_tells_the_effective_options() -> None:
                 "language": "yue",
                 "punctuation": False,
                 "itn": False,
+                "remove_fillers": True,
                 "second_pass": False,
                 "llm": False,  # wished for, but this server has none
                 "partials": False,
@@ -275,6 +279,15 @@ def test_text_is_what_is_new_since_the_last_event_that_was_sent(kept: tuple[int,
     assert "".join(body["text"] for body in bodies) == "今天天气不错真的"
     assert [body["event_seq"] for body in bodies] == [*range(1, len(kept) + 1)]
     assert bodies[-1]["punc_text"] == "今天天气不错，真的。"
+
+
+def test_text_is_as_it_was_recognised_whatever_the_shown_text_leaves_out() -> None:
+    wire = recording()
+    said = [("嗯，", "嗯"), ("明天", "嗯明天"), ("明天3点。", "嗯明天三点")]
+    steps = [sentence(0, PARTIAL, n, text, bare=bare) for n, (text, bare) in enumerate(said, 1)]
+    bodies = [body for step in steps for _, body in sent(wire, SentenceRevised(step))]
+    assert [body["text"] for body in bodies] == ["嗯", "明天", "三点"]
+    assert [body["full_text"] for body in bodies] == ["嗯，", "明天", "明天3点。"]
 
 
 def test_partials_can_be_switched_off() -> None:

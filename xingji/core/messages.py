@@ -65,6 +65,7 @@ class Profile:
     correct: bool = True
     punctuation: bool = True
     itn: bool = True  # written form: 3点 for 三点
+    remove_fillers: bool = False
     language: str = "auto"
     hotwords: Hotwords | None = None
     end_silence: int = SAMPLE_RATE * 8 // 10
@@ -225,6 +226,9 @@ class Edge:
     kind: Literal["onset", "pause", "resume", "endpoint"]
     at: int
     decided: int
+    # Of an endpoint: how sure the detector was that the segment is speech, 0..1 (see ``plausibility``). Evidence,
+    # not a part of what the edge is.
+    certainty: float = field(default=1.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ import sys
 from dataclasses import dataclass, field
 
 from .messages import (
+    Decode,
+    Lost,
     NoSpeech,
     Profile,
     Result,
@@ -15,9 +17,13 @@ from .messages import (
     SentenceSettled,
     Transcribe,
 )
+from .plausibility import hollow, implausible, inaudible
 from .spelling import Spelling
 from .timing import inside
 from .types import AcceptedEdit, Hypothesis, RejectedEdit, Sentence, Span, Stage
+from .written import Style, rewrite
+
+IMPLAUSIBLE = "implausible"  # reason for which a reading was not taken
 
 
 @dataclass(slots=True)
@@ -47,6 +53,7 @@ class Segment:
     accepted: tuple[AcceptedEdit, ...] = ()
     rejected: tuple[RejectedEdit, ...] = ()
     silent: bool = False  # nobody spoke here
+    certainty: float = 1.0  # the detector's, that somebody did
     revision: int = 0
     told: tuple[Stage, str] = (Stage.PARTIAL, "")  # the last revision
 
@@ -79,6 +86,21 @@ class Segment:
             self.resume()
         return None
 
+    def believed(self, job: Decode | Transcribe, result: Result) -> Result:
+        """What a recogniser's answer comes to: its text as the client wants it written, if it can be believed.
+
+        A recogniser that writes what nobody can have said is not asked again about this segment.
+        """
+        if isinstance(job, Transcribe) and inaudible(job.samples):
+            return NoSpeech()
+        if not isinstance(result, Hypothesis):
+            return result
+        before = job.offset if isinstance(job, Decode) else 0
+        if implausible(result.text, before + len(job.samples)):
+            return Lost(IMPLAUSIBLE)
+        style = Style(self.profile.punctuation, self.profile.remove_fillers, self.profile.language)
+        return rewrite(result, style, complete=isinstance(job, Transcribe) or job.last)
+
     def read(self, stage: Stage, reading: Hypothesis) -> bool:
         """A pass gave its answer. True if that makes a new revision."""
         self.owed.discard(stage)
@@ -87,6 +109,9 @@ class Segment:
         # A late reading of a lower stage is kept as a reading but never shown.
         shows = stage >= self.best
         self.readings[stage] = reading
+        if self.end is not None and self.owed.isdisjoint({Stage.STREAMED, Stage.SECOND_PASS}) and self._hollow:
+            self.silence()
+            return False
         if not shows or (stage, reading.text) == self.told or not (reading.text or self.told[1]):
             return False
         self.told = (stage, reading.text)
@@ -114,15 +139,33 @@ class Segment:
             reading.text, reading.stable, reading.language, words, reading.hotword_hits,
             tuple(sorted(self.lost)), second.source, second.fallback,
             reading.confidence, reading.emotion, reading.event, reading.timestamp_source if words else None,
+            reading.bare,
         )  # fmt: skip
 
     def ending(self) -> SentenceSettled | SentenceDropped:
         """What the client is told once it is settled."""
         assert self.end is not None
-        answered = Stage.STREAMED not in self.lost and self.lost.get(Stage.SECOND_PASS, "empty") == "empty"
-        if self.silent or (answered and not self.text):  # everybody who was asked heard nothing
+        if self.silent or self._unheard or self._hollow:
             return SentenceDropped(self.id, Span(self.start, self.end))
         return SentenceSettled(self.sentence())
+
+    @property
+    def _unheard(self) -> bool:
+        """Everybody who was asked heard nothing, or what cannot be believed."""
+        missed = [self.lost.get(stage, "empty") for stage in (Stage.STREAMED, Stage.SECOND_PASS)]
+        refused = self.best is Stage.PARTIAL and self.lost.get(Stage.STREAMED) == IMPLAUSIBLE
+        return {*missed} <= {"empty", IMPLAUSIBLE} and (refused or not self.text)
+
+    @property
+    def _hollow(self) -> bool:
+        asked = [stage for stage in (Stage.STREAMED, Stage.SECOND_PASS) if stage in self.readings or stage in self.lost]
+        heard = [stage for stage in asked if stage in self.readings and self.readings[stage].text]
+        if any(self.lost.get(stage, "empty") != "empty" for stage in asked) or len(heard) != 1:
+            return False  # somebody might have heard it
+        assert self.end is not None
+        return hollow(
+            self.readings[heard[0]].text, self.end - self.start, self.certainty, False if len(asked) > 1 else None
+        )
 
     def provenance(self) -> SentenceReadings:
         texts = {stage: reading.text for stage, reading in sorted(self.readings.items())}

@@ -121,14 +121,15 @@ class Session:
             case Decode():
                 self._decoding = None
                 if segment := self._live.get(job.segment):
-                    self._resolve_decode(segment, job, result)
+                    self._resolve_decode(segment, job, segment.believed(job, result))
             case Transcribe():
                 if (segment := self._live.get(job.segment)) and job is segment.transcribing:
                     segment.asked.discard(Stage.SECOND_PASS)
+                    answer = segment.believed(job, result)
                     if segment.end is None:
-                        segment.early = result
+                        segment.early = answer
                     else:
-                        self._resolve_transcribe(segment, result)
+                        self._resolve_transcribe(segment, answer)
             case Correct():  # pragma: no branch
                 if segment := self._live.get(job.segment):
                     segment.asked.discard(Stage.CORRECTED)
@@ -241,6 +242,7 @@ class Session:
                 opened.pause = at
                 opened.cleared = max(opened.cleared, at)
             else:
+                opened.certainty = edge.certainty
                 self._close(opened, at, opened.cleared if at == opened.pause else self._judged)
 
     def _begin(self, start: int) -> None:

@@ -2,17 +2,17 @@
 
 from collections.abc import Iterable, Iterator
 
-MARKS = "，。？！、；："
+from .written import is_half_width_mark, is_wide
 
 
 def pieces(texts: Iterable[str]) -> Iterator[str]:
     """Each text as it stands in the whole; ``"".join(pieces(texts))`` is the whole text.
 
-    A space goes in front of a text only where two Latin words would otherwise touch.
+    A space goes in front of a text only where two Latin words would otherwise touch, or behind a half-width mark.
     """
     last = ""
     for text in texts:
-        apart = bool(last and text) and _latin(last[-1]) and _latin(text[0])
+        apart = bool(last and text) and _apart(last[-1], text[0])
         yield " " + text if apart else text
         last = text or last
 
@@ -21,10 +21,11 @@ def join(texts: Iterable[str]) -> str:
     return "".join(pieces(texts))
 
 
-def bare(text: str) -> str:
-    """``text`` without the marks that realtime punctuation puts in."""
-    return "".join(char for char in text if char not in MARKS)
+def _apart(before: str, after: str) -> bool:
+    if before.isspace() or after.isspace():
+        return False
+    return is_half_width_mark(before) or (_latin(before) and _latin(after))
 
 
-def _latin(char: str) -> bool:
-    return char.isascii() and not char.isspace()
+def _latin(character: str) -> bool:
+    return character.isascii() or (character.isalnum() and not is_wide(character))

@@ -117,6 +117,7 @@ class Sentence:
     emotion: str | None = None
     event: str | None = None
     timestamp_source: TimestampSource | None = None
+    bare: str = ""  # while streaming: the words as they were recognised; only ever grows
 
 
 @dataclass(frozen=True, slots=True)

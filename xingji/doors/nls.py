@@ -17,7 +17,7 @@ from .. import __version__
 from ..audio import is_container, wav_header
 from ..core.errors import XingjiError
 from ..core.messages import Completed
-from ..core.transcript import bare, join
+from ..core.transcript import join
 from ..core.types import SAMPLE_RATE, Hotword, Sentence
 from ..runtime.upload import transcribe as run
 from ..wire import Pace, Wishes, samples
@@ -86,7 +86,7 @@ def transcribe() -> Response:
         done = run(here.hub, path, wishes, upload_limits())
     finally:
         os.unlink(path)
-    body = _transcript(done, marks, words) | {"processing_time": round(time.monotonic() - begun, 3)}
+    body = _transcript(done, words) | {"processing_time": round(time.monotonic() - begun, 3)}
     return _answer(body | {"status": SUCCESS, "message": "SUCCESS"})
 
 
@@ -156,8 +156,8 @@ def _answer(body: dict[str, Any]) -> Response:
     return response
 
 
-def _transcript(done: Completed, marks: bool, words: bool) -> dict[str, Any]:
-    told = [(s, s.text if marks else bare(s.text)) for s in done.sentences if s.text]
+def _transcript(done: Completed, words: bool) -> dict[str, Any]:
+    told = [(s, s.text) for s in done.sentences if s.text]
     return {
         "result": join(text for _, text in told),
         "segments": [_segment(s, text, words) for s, text in told],

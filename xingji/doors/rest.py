@@ -44,6 +44,7 @@ def transcribe() -> tuple[Response, int]:
         hotwords=_hotwords(),
         hotword_table=_hotword_table(),
         stream=compare,
+        remove_fillers=_flag("remove_fillers", False),
         llm=_flag("llm", False),
         pace=_pace(),
         model=request.form.get("model") or request.form.get("model_id") or None,

@@ -15,6 +15,8 @@ before. Silence after its turn back, if long enough, closes it; the endpoint lea
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from heapq import heappush, heappushpop
+from statistics import fmean
 from typing import Any, Literal
 
 import numpy as np
@@ -28,6 +30,7 @@ Kind = Literal["onset", "endpoint"]
 
 _ONLY = {"sample_rate": SAMPLE_RATE, "detect_mode": 1, "do_extend": 1}
 _UNHEARD_DB = -100.0  # what the class takes for the noise before it has heard any; no frame is below -60 dB
+_SUREST = 20  # frames by which a segment's certainty is told: a short word has no more
 _NEVER_DB = -90.0  # levels lie in -60 … 27 dB: two of them never differ by as much
 
 
@@ -90,11 +93,23 @@ class Rules:
 class Endpointer:
     """One stream. ``frames`` is how many it has heard. Use from one thread."""
 
-    __slots__ = ("_free", "_noise_db", "_open", "_rules", "_samples", "_silence", "_window", "frames")
+    __slots__ = (
+        "_best",
+        "_free",
+        "_noise_db",
+        "_open",
+        "_rules",
+        "_samples",
+        "_silence",
+        "_window",
+        "certainty",
+        "frames",
+    )
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
         self.frames = 0
+        self.certainty = 1.0  # mean speech posterior of the surest frames of the segment last closed, or open
         self._free = 0  # first frame after the last segment
         self._noise_db = _UNHEARD_DB
         self._samples: Samples = np.empty(0, np.int16)  # from the next frame's first
@@ -105,6 +120,7 @@ class Endpointer:
         self._window = _Window(self._rules)
         self._open = False
         self._silence = 0  # frames since the window turned back, without the one in which it did
+        self._best: list[float] = []  # a heap: what the surest frames' speech posteriors were
 
     @property
     def pause_ms(self) -> int | None:
@@ -131,9 +147,11 @@ class Endpointer:
         rules, decided = self._rules, list[tuple[Kind, int]]()
         silence_ms = end_silence_ms - rules.turn_ms
         cut = max(0, silence_ms // rules.shift_ms - rules.tail)  # frames of it that the segment does not keep
-        speech = self._speech(scores, samples)
+        silence = scores[:, rules.silences].sum(axis=1, dtype=np.float64)
+        speech = self._speech(silence, samples)
         final = self.frames + len(speech) - 1 if last else None
-        for frame, spoken in enumerate(speech, self.frames):
+        for frame, (spoken, likely) in enumerate(zip(speech, (1 - silence).tolist(), strict=True), self.frames):
+            self._remember(likely)
             was, now = self._window.speaking, self._window.turn(spoken)
             self._silence = 0 if was or now else self._silence + 1
             if not self._open:
@@ -148,14 +166,22 @@ class Endpointer:
             else:
                 continue
             decided.append(("endpoint", self._free * rules.shift_ms))
+            self.certainty = fmean(self._best)
             self._rest()
+        if self._open and not any(kind == "endpoint" for kind, _ in decided):
+            self.certainty = fmean(self._best)
         self.frames += len(speech)
         return decided
 
-    def _speech(self, scores: NDArray[np.float32], samples: Samples) -> list[bool]:
-        """Whether each frame is speech."""
+    def _remember(self, likely: float) -> None:
+        """Keep the posteriors of the surest frames of a segment and of what turned the window for it."""
+        if not self._open and self._window.empty:
+            self._best.clear()
+        (heappush if len(self._best) < _SUREST else heappushpop)(self._best, likely)
+
+    def _speech(self, silence: NDArray[np.float64], samples: Samples) -> list[bool]:
+        """Whether each frame is speech, by its silence score and loudness."""
         rules = self._rules
-        silence = scores[:, rules.silences].sum(axis=1, dtype=np.float64)
         speech: list[bool] = (1 - silence >= silence**rules.power + rules.margin).tolist()
         if rules.by_level:
             levels = self._levels(samples, len(speech))
@@ -195,6 +221,10 @@ class _Window:
         self._count = 0  # speech frames
         self._begin, self._end = rules.begin, rules.end
         self.speaking = False
+
+    @property
+    def empty(self) -> bool:
+        return not self._count
 
     def turn(self, spoken: bool) -> bool:
         """Take one more frame. Where ``begin`` is ``end``, a count that stays there turns it again and again."""

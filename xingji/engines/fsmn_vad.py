@@ -158,7 +158,8 @@ class Fsmn:
 
 def _mark(state: VadState, kind: Kind, at: int) -> None:
     at = min(max(at, state.floor), state.position)
-    state.edges.append(Edge(kind, at, state.position))
+    certainty = state.endpointer.certainty if kind == "endpoint" and state.endpointer else 1.0
+    state.edges.append(Edge(kind, at, state.position, certainty))
     state.floor = at
     state.onset = at if kind == "onset" else None
 

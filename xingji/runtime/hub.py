@@ -189,6 +189,7 @@ class Hub:
             correct=self.wants_llm(wishes),
             punctuation=wishes.punctuation,
             itn=wishes.itn,
+            remove_fillers=wishes.remove_fillers,
             language=wishes.language,
             hotwords=hotwords,
             end_silence=wishes.pace.end_silence,

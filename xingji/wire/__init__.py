@@ -35,6 +35,7 @@ class Wishes:
     stream: bool = True
     punctuation: bool = True
     itn: bool = True
+    remove_fillers: bool = False
     second_pass: bool = True
     llm: bool | None = None
     partials: bool = True

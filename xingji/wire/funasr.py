@@ -16,7 +16,7 @@ from typing import Any
 from ..core.errors import XingjiError
 from ..core.hotwords import HEAVIEST, LARGEST_TABLE, LIGHTEST, parse
 from ..core.messages import Completed
-from ..core.transcript import MARKS, bare, pieces
+from ..core.transcript import pieces
 from ..core.types import AudioFormat, Hotword, Sentence
 from . import Frame, Open, Wishes, milliseconds
 from .dialect import (
@@ -38,6 +38,7 @@ from .socketio_read import LANGUAGES
 log = logging.getLogger(__name__)
 
 MODES = ("2pass", "online", "offline")
+MARKS = "，。？！、；：,.?!;:"
 RAW = ("pcm", "s16le", "wav", "others")  # what begins like a WAV file is one, whatever it is called
 CONTAINERS = (b"ID3", b"OggS", b"fLaC", b"\x1aE\xdf\xa3", b"#!AMR", b"\xff\xfb", b"\xff\xf3", b"\xff\xf1", b"\xff\xf9")
 RATES = (8_000, 48_000)
@@ -186,7 +187,7 @@ class _Input(InOrder):
 
     def partial(self, sentence: Sentence) -> Frames:
         """Only what is new, for clients add it up."""
-        text = bare(sentence.text)
+        text = sentence.bare
         new = text[len(self._shown) :]
         if not new or self._options.mode == "offline":
             return ()

@@ -18,7 +18,7 @@ from ..core.messages import (
     SpeechEnded,
     SpeechStarted,
 )
-from ..core.transcript import bare, join, pieces
+from ..core.transcript import join, pieces
 from ..core.types import HotwordHit, Sentence, Stage
 from . import Open, milliseconds
 
@@ -103,6 +103,7 @@ class Recording:
                 "language": wishes.language,
                 "punctuation": wishes.punctuation,
                 "itn": wishes.itn,
+                "remove_fillers": wishes.remove_fillers,
                 "second_pass": wishes.second_pass,
                 "llm": self._llm_model is not None,
                 "partials": wishes.partials,
@@ -180,7 +181,7 @@ class Recording:
         self._shown = dict(sorted(self._shown.items()))
         new, segment = "", None
         if sentence.stage <= Stage.STREAMED:
-            now, before = bare(sentence.text), self._streamed.get(sentence.id, "")
+            now, before = sentence.bare, self._streamed.get(sentence.id, "")
             new, self._streamed[sentence.id] = now[len(before) :], now
         closed = sentence.text if sentence.stage == Stage.STREAMED else ""
         if closed and sentence.end is not None:
@@ -256,8 +257,9 @@ def final_result(
         "sensevoice": join(r.readings.get(Stage.SECOND_PASS, "") for _, r in told),
         "llm_merged": "".join(best),
     }
-    # Also of sentences that were left without text; a recogniser that heard no words is no failure.
-    lost = {stage for r in readings for stage, reason in r.lost if reason != "empty"}
+    # Also of sentences that were left without text. A recogniser that heard no words, or none to be believed, has
+    # not failed.
+    lost = {stage for r in readings for stage, reason in r.lost if reason not in ("empty", "implausible")}
     error = None
     if failed:
         error = XingjiError("internal")

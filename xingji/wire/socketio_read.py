@@ -36,6 +36,7 @@ def read_start(payload: object, silence_ms: int = 800) -> Open:
         hotword_table=option.table("hotword_table"),
         punctuation=option.flag("punctuation", True),
         itn=option.flag("itn", True),
+        remove_fillers=option.flag("remove_fillers", False),
         second_pass=option.flag("second_pass", True),
         llm=option.flag("llm", None),
         partials=option.flag("partials", True),
