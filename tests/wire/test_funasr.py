@@ -119,7 +119,9 @@ def test_online_tells_increments_and_nothing_twice() -> None:
     assert wishes(one).second_pass is False
     last = sentence(0, Stage.STREAMED, "good morning。", 0, 500)
     one.happens(*FIRST[:1], SentenceRevised(sentence(0, Stage.PARTIAL, "good")))
-    one.happens(SentenceRevised(last), SentenceSettled(last), *spoken(1, "dear，all", 600, 900, "dear"))
+    one.happens(SentenceRevised(last), SentenceSettled(last), SpeechStarted(1, 0))
+    then = sentence(1, Stage.STREAMED, "dear，all", 600, 900)
+    one.happens(SentenceRevised(sentence(1, Stage.PARTIAL, "dear")), SentenceRevised(then), SentenceSettled(then))
     one.say(END)
     one.happens(DONE)
     texts = [t for t in one.told if t["mode"] == "online"]
