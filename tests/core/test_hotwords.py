@@ -250,10 +250,12 @@ def weighed(text: str, *words: str | Hotword) -> str:
         ("我们公司只有三个人", ["攻丝"], "我们公司只有三个人"),
         ("交易几乎停止", [Hotword("艺妓", 50, ("易几",))], "交艺妓乎停止"),  # an alias is an order
         ("我们公司的人", [Hotword("攻丝", 100)], "我们攻丝的人"),  # a weight that insists
+        ("请高峰介绍一下", ["高锋"], "请高锋介绍一下"),  # a common word, but its surname is right already
+        ("罗兰老师说", ["罗岚"], "罗岚老师说"),
         ("娱乐新闻", ["于乐"], "于乐新闻"),
         ("去杜纸腾家", ["杜子藤"], "去杜子藤家"),  # an accent, and no word in its way
         ("娱乐新闻", [Hotword("于乐", 10)], "娱乐新闻"),  # a light word
-        ("娱乐新闻", ["于乐", *map(str, range(50))], "娱乐新闻"),  # one of many words is less likely
+        ("娱乐新闻", ["于乐", *map(str, range(600))], "娱乐新闻"),  # one of many words is less likely
     ],
 )
 def test_what_stands_there_may_be_the_better_text(text: str, words: list[str | Hotword], result: str) -> None:
@@ -302,6 +304,6 @@ def test_a_table_has_a_name_of_its_content() -> None:
 
 def test_a_corrector_is_shown_no_word_that_could_hardly_be_meant() -> None:
     words = [Hotword("林滔"), Hotword("艺妓"), Hotword("好的")]
-    many = [*words, *(Hotword(f"甲{n}") for n in range(50))]
+    many = [*words, *(Hotword(f"甲{n}") for n in range(600))]
     assert HotwordIndex(many, Pypinyin()).close_to("好的林涛\n交易几乎") == ("好的", "林滔", "艺妓")
     assert HotwordIndex(many, Pypinyin(), JIEBA).close_to("好的林涛\n交易几乎") == ("好的", "林滔")

@@ -668,7 +668,7 @@ def test_a_defect_still_ends_with_one_final_result(
     monkeypatch.setattr(Session, "resolve", BrokenSession.resolve)
     engines.answer()
     final = connection.outbox.wait_for("final_result")
-    assert (final["llm_merged"], final["error_code"], final["duration_ms"]) == ("一一", "internal", 1600)
+    assert (final["llm_merged"], final["error_code"], final["duration_ms"]) == ("一一。", "internal", 1600)
     events = connection.outbox.events()
     assert events[-2:] == ["recording_stopped", "final_result"]
     assert events.count("final_result") == 1

@@ -22,9 +22,11 @@ LARGEST_TABLE = 50_000  # entries
 LONGEST_WORD = 64  # characters
 LIGHTEST, HEAVIEST = 1, 100
 INSISTENT = 80  # from this weight on, a word of two syllables is also mended where its tones are not heard
-# Nats that the text may lose where a hotword is heard: the longer a table, the less likely is each of its words, and
-# that three syllables or more agree in their tones is seldom chance. For the figures see docs/bench/correction.md.
-GRANTED, GRANTED_PER_SYLLABLE, TAKEN_PER_E_FOLD, PER_WEIGHT = 9.0, 11.0, 2.0, 0.1
+# Nats that the text may lose where a hotword is heard. A short table was written for what will be said; of a long one
+# each word is less likely. That three syllables or more agree in their tones is seldom chance, and a character that is
+# right already speaks for the word, as the surname does for a name. For the figures see docs/bench/correction.md.
+GRANTED, GRANTED_PER_SYLLABLE, GRANTED_PER_CHARACTER, PER_WEIGHT = 9.0, 11.0, 3.0, 0.2
+SHORT_TABLE, TAKEN_PER_E_FOLD = 100, 4.7
 HINTED = 8.0  # nats that are granted besides where a word is only shown to a corrector, which knows more
 LOOK = 2  # characters after a place that its judgement may take in while text still grows
 _LANGUAGES: dict[object, Literal["zh", "en"] | None] = {None: None, "zh": "zh", "en": "en"}
@@ -151,7 +153,7 @@ class HotwordIndex:
     def __init__(self, hotwords: Sequence[Hotword], pronouncer: Pronouncer, lexicon: Lexicon | None = None) -> None:
         """Without a ``lexicon`` sound alone decides what is a hotword."""
         self._pronouncer, self._lexicon = pronouncer, lexicon
-        self._taken = TAKEN_PER_E_FOLD * math.log(max(1, len(hotwords)))
+        self._taken = TAKEN_PER_E_FOLD * math.log(max(1.0, len(hotwords) / SHORT_TABLE))
         self._written: dict[str, Hotword] = {}  # by folded form; aliases give way to words
         self._sounding: dict[tuple[int, str, str], list[tuple[Hotword, tuple[Sounds, ...]]]] = {}
         ranked = sorted(hotwords, key=lambda w: (-w.weight, w.text))
@@ -221,11 +223,13 @@ class HotwordIndex:
         """The text loses no more nats by the hotword than are granted, and ``more``."""
         if self._lexicon is None:
             return True
+        heard = text[match.start : match.end]
         granted = GRANTED - self._taken + PER_WEIGHT * (match.word.weight - Hotword("").weight)
         if match.score == SAME_TONE:
             granted += GRANTED_PER_SYLLABLE * (match.end - match.start - 2)
+        granted += GRANTED_PER_CHARACTER * sum(a == b for a, b in zip(match.word.text, heard, strict=True))
         before, after = text[max(0, match.start - REACH) : match.start], text[match.end :]
-        lost = gain(before + match.word.text + after, before + text[match.start : match.end] + after, self._lexicon)
+        lost = gain(before + match.word.text + after, before + heard + after, self._lexicon)
         return lost <= granted + more
 
     def close_to(self, text: str, limit: int = 20) -> tuple[str, ...]:
