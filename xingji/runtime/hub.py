@@ -165,6 +165,7 @@ class Hub:
             hotwords=self._index(wishes.hotwords, named),
             end_silence=wishes.end_silence,
             chunk=self._chunk,
+            longest=wishes.longest,
         )
 
     # -- engines ------------------------------------------------------------------------

@@ -18,7 +18,10 @@ CHECKED_BYTES = 2 * SAMPLE_RATE  # the first second is checked for float samples
 
 class Intake:
     def __init__(self, format: AudioFormat, complain: Callable[[XingjiError], None]) -> None:
-        """``complain`` hears what the client should know and is not refused for; it must not block or raise."""
+        """``complain`` hears what the client should know and is not refused for; it must not block or raise.
+        Raises XingjiError("bad_config") for a codec that is not decoded here."""
+        if format.codec not in FORMATS:
+            raise XingjiError("bad_config", field="format")
         self.received_bytes = 0  # what has been decoded; frames that are held do not count yet
         self._format, self._complain = format, complain
         self._frames = Sequencer()

@@ -24,6 +24,7 @@ class Wishes:
     end_silence: int = SAMPLE_RATE * 8 // 10  # samples
     client_recording_id: str | None = None
     waits: bool = False  # somebody waits for the text, although nothing streams
+    longest: int = 30 * SAMPLE_RATE  # a sentence that grows longer is cut
     idle_s: float | None = None  # without audio, then the recording stops
 
 
