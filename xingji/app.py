@@ -17,7 +17,7 @@ from flask import Flask
 from flask_socketio import SocketIO
 
 from . import logs
-from .doors import Services, answers, backup, hotword_tables, hotwords, ops, rest, sockets, spec, websockets
+from .doors import Services, answers, backup, dashscope, hotword_tables, hotwords, ops, rest, sockets, spec, websockets
 from .engines.pinyin import Pypinyin
 from .runtime.backup import Backups
 from .runtime.correcting import Corrections
@@ -77,7 +77,8 @@ def create_rest(settings: Settings) -> Flask:
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     answers.register(app)
     websockets.explain(app)
-    for blueprint in (ops.pages, rest.api, hotwords.api, hotword_tables.api, backup.api, websockets.api, spec.document):
+    ours = (ops.pages, rest.api, hotwords.api, hotword_tables.api, backup.api, websockets.api, spec.document)
+    for blueprint in (*ours, dashscope.api):
         app.register_blueprint(blueprint)
     return app
 

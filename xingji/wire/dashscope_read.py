@@ -26,6 +26,9 @@ TASK_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 BY_MEANING_SILENCE = 3 * SAMPLE_RATE  # where meaning decides, a pause to think ends no sentence
 SHORT = 15 * SAMPLE_RATE  # of a sentence that must not become too long
 NO_AUDIO_S = 23.0
+PREFIX = re.compile(r"[a-z0-9]{1,9}")  # of the ids of vocabularies
+MOST_WORDS = 500  # of a vocabulary
+LONGEST_WORD, MOST_PARTS = 15, 7  # characters where not all are ASCII, else words
 IGNORED = frozenset(
     ("phrase_id", "timestamp_alignment_enabled", "special_word_filter", "audio_event_detection_enabled",
      "diarization_enabled", "speaker_count")
@@ -105,6 +108,42 @@ def read_task(id: str, payload: Mapping[str, Any]) -> Task:
         idle_s=NO_AUDIO_S,
     )
     return Task(id, wishes, _format(parameters), style, _get(parameters, "heartbeat", bool, False))
+
+
+def vocabulary_prefix(asked: Mapping[str, Any], required: bool) -> str | None:
+    """Raises Failure."""
+    prefix = asked.get("prefix")
+    if prefix is None and not required:
+        return None
+    if not isinstance(prefix, str) or not PREFIX.fullmatch(prefix):
+        zh, en = "应为 1 到 9 个小写字母或数字。", "must be 1 to 9 lower-case letters or digits."
+        raise invalid("prefix", zh, en)
+    return prefix
+
+
+def read_vocabulary(items: object) -> list[dict[str, Any]]:
+    """Words with a weight of 1..5, and their language where it is one that hotwords know. Raises Failure."""
+    if not isinstance(items, list) or not 1 <= len(items) <= MOST_WORDS:
+        raise invalid("vocabulary", f"应为 1 到 {MOST_WORDS} 个热词。", f"must be a list of 1 to {MOST_WORDS} words.")
+    return [_word(item, f"vocabulary[{number}]") for number, item in enumerate(items)]
+
+
+def _word(item: object, at: str) -> dict[str, Any]:
+    text = item.get("text") if isinstance(item, dict) else None
+    if not isinstance(item, dict) or not isinstance(text, str) or not text.strip():
+        raise invalid(f"{at}.text", "应为字符串。", "must be a string.")
+    text = text.strip()
+    if len(text) > LONGEST_WORD if not text.isascii() else len(text.split()) > MOST_PARTS:
+        raise invalid(
+            f"{at}.text", "太长：中文 15 字，英文 7 个词。", "is too long: 15 characters, or 7 English words."
+        )
+    weight = item.get("weight")
+    if isinstance(weight, bool) or not isinstance(weight, int) or not 1 <= weight <= 5:
+        raise invalid(f"{at}.weight", "应为 1 到 5。", "must be 1 to 5.")
+    language = item.get("lang")
+    if not isinstance(language, str | None):
+        raise invalid(f"{at}.lang", "应为字符串。", "must be a string.")
+    return {"text": text, "weight": weight} | ({"lang": language} if language in ("zh", "en") else {})
 
 
 def _format(parameters: Mapping[str, Any]) -> AudioFormat:

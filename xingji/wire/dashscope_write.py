@@ -48,6 +48,8 @@ def why(error: XingjiError) -> Failure:
     match error.code, error.field:
         case "bad_config", "hotword_table":
             return Failure("InvalidParameter", "没有这个热词表：vocabulary_id。 vocabulary_id was not found.")
+        case "not_found", _:
+            return Failure("InvalidParameter", "没有这个热词表。 vocabulary not found.")
         case ("bad_config", "format") | ("unsupported_format", _):
             return Failure("UNSUPPORTED_FORMAT", "不支持的音频格式。 Unsupported audio format.")
         case (("decode_failed" | "not_streamable" | "too_large"), _):
