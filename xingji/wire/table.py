@@ -9,6 +9,8 @@ from .dashscope import Inference
 from .dashscope_write import refused
 from .dialect import Dialect, Handshake, to_json
 from .funasr import FunAsr
+from .qwen_realtime import PATH as QWEN
+from .qwen_realtime import Realtime
 from .simple import Simple
 
 
@@ -80,6 +82,17 @@ TABLE: tuple[Entry, ...] = (
         features=("partials", "vocabulary", "sample_rate", "wav", "heartbeat", "connection_reuse", "token"),
         document="docs/protocols/dashscope.md",
         clients=("dashscope 2.0.2 (Python)", "websockets"),
+        refuse=lambda error: Refusal(*refused(error)),
+    ),
+    Entry(
+        name="qwen-realtime",
+        title="千问实时语音识别（DashScope）",
+        title_en="Qwen's realtime recognition (DashScope)",
+        paths=(QWEN,),
+        make=Realtime,
+        features=("partials", "server_vad", "manual", "sample_rate", "wav", "token"),
+        document="docs/protocols/dashscope.md",
+        clients=("dashscope 2.0.2 (Python)",),
         refuse=lambda error: Refusal(*refused(error)),
     ),
 )
