@@ -92,7 +92,7 @@ TABLE: tuple[Entry, ...] = (
         make=Realtime,
         features=("partials", "server_vad", "manual", "sample_rate", "wav", "token"),
         document="docs/protocols/dashscope.md",
-        clients=("dashscope 2.0.2 (Python)",),
+        clients=("dashscope 2.0.2 (Python)", "websockets"),
         refuse=lambda error: Refusal(*refused(error)),
     ),
 )
