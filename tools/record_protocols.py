@@ -5,6 +5,7 @@ Run ``python -m tools.record_protocols``. Works as ``tools.record_examples`` doe
 conversation it describes.
 """
 
+import base64
 import json
 import sys
 import tempfile
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import requests
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -89,7 +91,88 @@ def funasr(url: str) -> Found:
     return found
 
 
-RECORDINGS: dict[str, Callable[[str], Found]] = {"simple.md": simple, "funasr.md": funasr}
+def dashscope(url: str) -> Found:
+    """DashScope's recognition, its vocabularies, and Qwen's realtime recognition."""
+    found = _task(url) | _vocabulary(url.replace("ws:", "http:")) | _qwen(url)
+    written = json.dumps(found, ensure_ascii=False)
+    for real, shown in {
+        found["created"]["output"]["vocabulary_id"]: "vocab-demo-0123456789abcdef0123456789abcdef",
+        found["session_created"]["session"]["id"].removeprefix("sess_"): "fedcba9876543210fedcba9876543210",
+        **{found[name]["request_id"]: "0e8c5a5e-0000-4000-8000-000000000001" for name in ("created", "not_found")},
+        **{found["queried"]["output"][name]: "2026-01-02 03:04:05" for name in ("gmt_create", "gmt_modified")},
+    }.items():
+        written = written.replace(real, shown)
+    return dict(json.loads(written))
+
+
+def _task(url: str) -> Found:
+    header = {"action": "run-task", "task_id": "3aa33cfaad3243fbb6cbf4d0b70759de", "streaming": "duplex"}
+    parameters = {"format": "pcm", "sample_rate": 16000, "language_hints": ["zh", "en"], "heartbeat": False}
+    payload = {"task_group": "audio", "task": "asr", "function": "recognition", "model": "paraformer-realtime-v2"}
+    found: Found = {
+        "run_task": {"header": header, "payload": {**payload, "parameters": parameters, "input": {}}},
+        "finish_task": {"header": header | {"action": "finish-task"}, "payload": {"input": {}}},
+    }
+    with connect(url + "/api-ws/v1/inference") as client:
+        found["task_started"] = _ask(client, found["run_task"])
+        _play(client, utterance(TWO).pcm, paced=True)
+        _send(client, found["finish_task"])
+        told: list[Any] = []
+        while not told or told[-1]["header"]["event"] != "task-finished":
+            told.append(json.loads(client.recv(timeout=ANSWER_S)))
+        found["partial"], found["task_finished"] = told[0], told[-1]
+        found["sentence"] = next(body for body in told if body["payload"]["usage"] is not None)
+        found["task_failed"] = _ask(client, found["finish_task"] | {"header": header | {"action": "pause-task"}})
+    return found
+
+
+def _vocabulary(url: str) -> Found:
+    path, kind = url + "/api/v1/services/audio/asr/customization", {"model": "speech-biasing", "parameters": {}}
+    words = [{"text": "林滔", "weight": 4, "lang": "zh"}]
+    create = {"action": "create_vocabulary", "target_model": "paraformer-realtime-v2", "prefix": "demo"}
+    found: Found = {"create_vocabulary": kind | {"input": create | {"vocabulary": words}}}
+
+    def ask(body: Any) -> Any:
+        return requests.post(path, json=body, timeout=ANSWER_S).json()
+
+    found["created"] = ask(found["create_vocabulary"])
+    id = found["created"]["output"]["vocabulary_id"]
+    found["queried"] = ask(kind | {"input": {"action": "query_vocabulary", "vocabulary_id": id}})
+    ask(kind | {"input": {"action": "delete_vocabulary", "vocabulary_id": id}})
+    found["not_found"] = ask(kind | {"input": {"action": "query_vocabulary", "vocabulary_id": id}})
+    return found
+
+
+def _qwen(url: str) -> Found:
+    detection = {"type": "server_vad", "threshold": 0.2, "silence_duration_ms": 800}
+    session = {"input_audio_format": "pcm", "sample_rate": 16000, "turn_detection": detection}
+    found: Found = {
+        "session_update": {"type": "session.update", "session": session},
+        "session_finish": {"type": "session.finish"},
+    }
+    with connect(url + "/api-ws/v1/realtime?model=qwen3-asr-flash-realtime") as client:
+        found["session_created"] = json.loads(client.recv(timeout=ANSWER_S))
+        found["session_updated"] = _ask(client, found["session_update"])
+        found["append"] = {"type": "input_audio_buffer.append", "audio": base64.b64encode(bytes(24)).decode()}
+        pcm = utterance(SAID).pcm
+        for at in range(0, len(pcm), FRAME):
+            audio = base64.b64encode(pcm[at : at + FRAME]).decode()
+            _send(client, {"type": "input_audio_buffer.append", "audio": audio})
+            time.sleep(FRAME / 2 / RATE)
+        _send(client, found["session_finish"])
+        told: list[Any] = []
+        while not told or told[-1]["type"] != "session.finished":
+            told.append(json.loads(client.recv(timeout=ANSWER_S)))
+    for name in ("speech_started", "created", "text", "speech_stopped", "committed", "completed", "finished"):
+        found["qwen_" + name] = next(body for body in told if body["type"].endswith("." + name))
+    return found
+
+
+RECORDINGS: dict[str, Callable[[str], Found]] = {
+    "simple.md": simple,
+    "funasr.md": funasr,
+    "dashscope.md": dashscope,
+}
 
 
 def _send(client: ClientConnection, body: Any) -> None:

@@ -21,7 +21,20 @@ from flask import Flask
 from flask_socketio import SocketIO
 
 from . import logs
-from .doors import Services, answers, backup, hotword_tables, hotwords, nls, ops, rest, sockets, spec, websockets
+from .doors import (
+    Services,
+    answers,
+    backup,
+    dashscope,
+    hotword_tables,
+    hotwords,
+    nls,
+    ops,
+    rest,
+    sockets,
+    spec,
+    websockets,
+)
 from .engines.lexicon import Jieba
 from .engines.pinyin import Pypinyin
 from .runtime.backup import Backups
@@ -91,6 +104,7 @@ def create_rest(settings: Settings) -> Flask:
         ops.pages,
         rest.api,
         nls.api,
+        dashscope.api,
         hotwords.api,
         hotword_tables.api,
         backup.api,

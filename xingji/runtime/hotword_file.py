@@ -12,9 +12,10 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ..core.errors import XingjiError
@@ -75,11 +76,22 @@ class HotwordFile:
                 self._take(words)
             return self.table
 
-    def replace(self, items: object, if_version: int | None = None) -> Table:
-        """All words anew. Raises XingjiError: invalid_hotwords, version_conflict."""
+    def replace(
+        self, items: object, if_version: int | None = None, notes: Mapping[str, object] = MappingProxyType({})
+    ) -> Table:
+        """All words anew; ``notes`` become keys of the document. Raises XingjiError: invalid_hotwords,
+        version_conflict."""
         with self._lock:
             self.expect(if_version)
-            return self._write(parse(items))
+            return self._write(parse(items), notes)
+
+    def notes(self) -> tuple[dict[str, Any], float]:
+        """Keys of the document that are not ours, and when the file was changed, in unix seconds."""
+        with self._lock:
+            document = _document(self._read())
+            changed = self._path.stat().st_mtime if self._path.is_file() else self.table.updated_at
+        found = document if isinstance(document, dict) else {}
+        return {key: value for key, value in found.items() if key != "hotwords"}, changed
 
     def add(self, items: object, if_version: int | None = None) -> Table:
         """Add words; one that is there already is merged. Raises like ``replace``."""
@@ -101,12 +113,12 @@ class HotwordFile:
         if version is not None and version != self.table.version:
             raise XingjiError("version_conflict", detail={"version": self.table.version})
 
-    def _write(self, words: tuple[Hotword, ...]) -> Table:
+    def _write(self, words: tuple[Hotword, ...], notes: Mapping[str, object] = MappingProxyType({})) -> Table:
         try:
             old = _document(self._read())
         except XingjiError:
             old = None
-        document = dict(old) if isinstance(old, dict) else {}
+        document = {**(old if isinstance(old, dict) else {}), **notes}
         document["hotwords"] = [plain(word) for word in words]
         data = json.dumps(document, ensure_ascii=False, indent=2).encode() + b"\n"
         mode = self._path.stat().st_mode & 0o777 if self._path.is_file() else 0o644

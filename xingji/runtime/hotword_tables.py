@@ -7,8 +7,11 @@ recording takes a table as it is when it starts. All methods are thread-safe.
 import logging
 import threading
 import uuid
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 from weakref import WeakValueDictionary
 
 from ..core.errors import XingjiError
@@ -46,8 +49,19 @@ class HotwordTables:
         with self._lock:
             return self._file(id).table
 
-    def create(self, items: object, id: object = None) -> tuple[str, Table]:
-        """A new table; its id is made here where none is given.
+    def notes(self, id: str) -> tuple[dict[str, Any], float]:
+        """What the table's file says besides its words, and when it was last changed, in unix seconds.
+
+        Raises XingjiError("not_found").
+        """
+        with self._lock:
+            return self._file(id).notes()
+
+    def create(
+        self, items: object, id: object = None, notes: Mapping[str, object] = MappingProxyType({})
+    ) -> tuple[str, Table]:
+        """A new table; its id is made here where none is given. ``notes`` are kept beside the words, whoever
+        changes them later.
 
         Raises XingjiError: invalid_hotwords, also for a bad id or one table too many; version_conflict
         where the id is taken.
@@ -64,7 +78,7 @@ class HotwordTables:
                 most = {"zh": f"最多 {MOST_TABLES} 个热词表。", "en": f"at most {MOST_TABLES} tables."}
                 raise XingjiError("invalid_hotwords", field="id", detail={**most})
             self._folder.mkdir(parents=True, exist_ok=True)
-            HotwordFile(self._path(id), lambda words: None).replace(items)
+            HotwordFile(self._path(id), lambda words: None).replace(items, notes=notes)
             return id, self._file(id).table
 
     def replace(self, id: str, items: object, if_version: int | None = None) -> Table:

@@ -4,8 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..core.errors import XingjiError
+from .dashscope import PATHS as DASHSCOPE
+from .dashscope import Inference
+from .dashscope_write import refused
 from .dialect import Dialect, Handshake, to_json
 from .funasr import FunAsr
+from .qwen_realtime import PATH as QWEN
+from .qwen_realtime import Realtime
 from .simple import Simple
 
 
@@ -67,5 +72,27 @@ TABLE: tuple[Entry, ...] = (
         document="docs/protocols/funasr.md",
         clients=("funasr_wss_client.py (2025, 2026)", "websockets", "websocket-client", "Node ws"),
         subprotocols=("binary",),
+    ),
+    Entry(
+        name="dashscope",
+        title="DashScope（阿里云百炼）实时语音识别",
+        title_en="DashScope's realtime recognition",
+        paths=DASHSCOPE,
+        make=Inference,
+        features=("partials", "vocabulary", "sample_rate", "wav", "heartbeat", "connection_reuse", "token"),
+        document="docs/protocols/dashscope.md",
+        clients=("dashscope 2.0.2 (Python)", "websockets"),
+        refuse=lambda error: Refusal(*refused(error)),
+    ),
+    Entry(
+        name="qwen-realtime",
+        title="千问实时语音识别（DashScope）",
+        title_en="Qwen's realtime recognition (DashScope)",
+        paths=(QWEN,),
+        make=Realtime,
+        features=("partials", "server_vad", "manual", "sample_rate", "wav", "token"),
+        document="docs/protocols/dashscope.md",
+        clients=("dashscope 2.0.2 (Python)", "websockets"),
+        refuse=lambda error: Refusal(*refused(error)),
     ),
 )
