@@ -131,7 +131,7 @@ def test_sensevoice_stands_in_and_the_sentence_says_so(
 
 @pytest.mark.parametrize(
     ("mode", "text"),
-    [("no_tag", TEXT), ("lower_case", TEXT), ("two_languages", TEXT), ("loop", TEXT + "啊"), ("none", "")],
+    [("no_tag", TEXT), ("lower_case", TEXT), ("two_languages", TEXT), ("loop", TEXT + "啊。"), ("none", "")],
 )
 def test_odd_answers(mode: str, text: str, asking: Server, stub: AsrStub) -> None:
     stub.mode = mode
