@@ -9,8 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xingji.core import timing
-from xingji.core.timing import HOP, REACH, Mark, carried, inside, loudness, ranges, reworded, spans, sure, words
-from xingji.core.types import Hypothesis, Span, Word
+from xingji.core.timing import (
+    HOP,
+    REACH,
+    Mark,
+    carried,
+    divided,
+    inside,
+    loudness,
+    ranges,
+    reworded,
+    spans,
+    sure,
+    words,
+)
+from xingji.core.types import Hypothesis, Sentence, Span, Stage, Word
 
 CHARACTERS = "今天气好，。3.5% abPT'가a1"
 texts = st.text(CHARACTERS, max_size=14)
@@ -191,3 +204,39 @@ def test_cut_to_a_stretch(text: str, start: int, end: int) -> None:
     found = inside(timed(text), start, end)
     assert_in_order(found, start, max(start, end))
     assert inside(timed(text), 0, 10_000) == timed(text)
+
+
+def told(text: str, *spoken: tuple[str, int, int], start: int = 0, end: int = 100) -> Sentence:
+    words = tuple(Word(word, Span(begin, stop)) for word, begin, stop in spoken)
+    return Sentence(0, start, end, Stage.SECOND_PASS, 1, text, words=words)
+
+
+def test_a_sentence_is_divided_where_marks_end_sentences_in_it() -> None:
+    sentence = told(
+        "好。是吗？是3.5版", ("好", 10, 20), ("是", 30, 35), ("吗", 35, 40), ("是", 60, 65), ("3.5", 65, 90)
+    )
+    assert list(divided(sentence)) == [("好。", Span(0, 20)), ("是吗？", Span(30, 40)), ("是3.5版", Span(60, 100))]
+    assert list(divided(told("Yes. No.", ("Yes", 1, 2), ("No", 5, 6)))) == [
+        ("Yes.", Span(0, 2)),
+        (" No.", Span(5, 100)),
+    ]
+
+
+@pytest.mark.parametrize(
+    "sentence", [told("好。是。"), told("好是。", ("好", 1, 2), ("是", 3, 4)), told("。好", ("好", 1, 2))]
+)
+def test_without_words_or_marks_between_them_it_stays_whole(sentence: Sentence) -> None:
+    assert list(divided(sentence)) == [(sentence.text, Span(0, 100))]
+
+
+@given(st.text("好是。？.3 a", max_size=20), st.data())
+def test_parts_are_the_sentence_and_in_order(text: str, data: st.DataObject) -> None:
+    places = ranges(text)
+    times = sorted(data.draw(st.lists(st.integers(0, 200), min_size=2 * len(places), max_size=2 * len(places))))
+    spoken = [(text[a:b], times[2 * n], times[2 * n + 1]) for n, (a, b) in enumerate(places)]
+    parts = list(divided(told(text, *spoken)))
+    assert "".join(part for part, _ in parts) == text
+    at = 0
+    for _, span in parts:
+        assert at <= span.start <= span.end
+        at = span.end

@@ -205,7 +205,7 @@ def test_one_sentence_from_onset_to_final_result() -> None:
                         "hotword_hits": [],
                         "missing": [],
                         "edits": [{"from": "。", "to": "！", "reason": "writing"}],
-                        "rejected": ["not_near", "not_near"],
+                        "rejected": [{"from": "今", "to": "x", "reason": "not_near"}] * 2,
                     }
                     | UNHEARD
                 ],

@@ -8,7 +8,7 @@ inside the audio. Where a later stage changes the text, ``carried`` takes the wo
 
 import re
 from bisect import bisect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from itertools import islice, pairwise
@@ -16,7 +16,7 @@ from itertools import islice, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from .types import SAMPLE_RATE, Hypothesis, Samples, Span, TimestampSource, Word
+from .types import SAMPLE_RATE, Hypothesis, Samples, Sentence, Span, TimestampSource, Word
 
 HOP = SAMPLE_RATE // 100  # samples that one level is of
 Levels = NDArray[np.float32]  # (n,), dB, one for every HOP
@@ -158,6 +158,28 @@ def _in_order(begins: list[int], ends: list[int], length: int) -> list[Span]:
         ends[at] = min(ends[at], limit)
         begins[at] = limit = min(begins[at], ends[at] - 1)
     return [Span(begin, end) for begin, end in zip(begins, ends, strict=True)]
+
+
+_ENDING = re.compile(r"[。？！；…]+[”’」』）】]*|[.?!;]+(?=\s)")
+
+
+def divided(sentence: Sentence) -> Iterator[tuple[str, Span]]:
+    """A settled sentence parted behind the marks that end sentences within it, each part with the time of its words.
+    Without words it stays whole. Joined, the texts are the sentence's; in order, the spans do not overlap."""
+    end = sentence.start if sentence.end is None else sentence.end
+    text, words = sentence.text, list(sentence.words)
+    start, at, begin = 0, 0, sentence.start
+    cuts = [match.end() for match in _ENDING.finditer(text) if match.end() < len(text)] if words else []
+    for cut in cuts:
+        last = None
+        while words and (place := text.find(words[0].text, at)) >= 0 and place < cut:
+            last, at = words[0], place + len(words.pop(0).text)
+        if last is None or not words:
+            continue
+        stop = max(begin, last.span.end)
+        yield text[start:cut], Span(begin, stop)
+        start, begin = cut, max(stop, words[0].span.start)
+    yield text[start:], Span(begin, max(begin, end))
 
 
 # Times of a text that was changed.

@@ -18,7 +18,7 @@ from ..core.transcript import join, pieces
 from ..runtime.recognisers import Recognisers
 from ..runtime.upload import transcribe as run
 from ..wire import PACES, Pace, Wishes, milliseconds, samples
-from ..wire.socketio import final_result, timed_words
+from ..wire.socketio import final_result, timed_words, timestamps
 from ..wire.socketio_read import LANGUAGES, read_hotwords
 from . import services
 from .answers import success
@@ -122,16 +122,12 @@ def _transcript(done: Completed, with_times: bool, recognisers: Recognisers) -> 
     told = [sentence for sentence in done.sentences if sentence.text]
     texts = list(pieces(sentence.text for sentence in told))
     text = "".join(texts)
-    times = [
-        {"text": piece, "start_ms": milliseconds(s.start), "end_ms": milliseconds(s.end or s.start)}
-        for s, piece in zip(told, texts, strict=True)
-    ]
     return {
         "text": text,
         "length": len(text),
         "model": "、".join(dict.fromkeys(recognisers.name(s.second_by) for s in told)) or recognisers.name(""),
         "fallback": next((s.fallback for s in told if s.fallback), None),
-        "timestamps": times if with_times else [],
+        "timestamps": timestamps(told) if with_times else [],
         "words": [word for s in told for word in timed_words(s)] if with_times else [],
         "duration_ms": milliseconds(done.length),
         "missing": sorted({stage.name.lower() for s in told for stage in s.missing}),

@@ -3,7 +3,7 @@
 A message is an event name and a JSON object. Times are milliseconds, sentence ids count from 1.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,8 +18,9 @@ from ..core.messages import (
     SpeechEnded,
     SpeechStarted,
 )
+from ..core.timing import divided
 from ..core.transcript import join, pieces
-from ..core.types import HotwordHit, Sentence, Stage
+from ..core.types import HotwordHit, RejectedEdit, Sentence, Stage
 from . import Open, milliseconds
 
 Message = tuple[str, dict[str, Any]]
@@ -268,7 +269,7 @@ def final_result(
     return {
         **layers,
         **{f"{name}_length": len(text) for name, text in layers.items()},
-        "timestamps": [_timed(text, s.start, s.end) for (s, _), text in zip(told, best, strict=True)],
+        "timestamps": timestamps([s for s, _ in told]),
         "realtime_segments": [
             _timed(text, s.start, s.end) for (s, _), text in zip(told, streamed, strict=True) if text
         ],
@@ -305,9 +306,30 @@ def _final_sentence(sentence: Sentence, readings: SentenceReadings) -> dict[str,
         "edits": [
             {"from": item.replaced, "to": item.edit.replacement, "reason": item.reason} for item in readings.edits
         ],
-        "rejected": [item.reason for item in readings.rejected],
+        "rejected": [_refused(item, _corrected(readings)) for item in readings.rejected],
         **_heard(sentence),
     }
+
+
+def timestamps(sentences: Sequence[Sentence]) -> list[dict[str, Any]]:
+    """Each sentence, or its parts where marks end sentences within it; the texts together are the whole text."""
+    found = []
+    for sentence, whole in zip(sentences, pieces(s.text for s in sentences), strict=True):
+        space = whole[: len(whole) - len(sentence.text)]  # in front, where two Latin words would touch
+        for text, span in divided(sentence):
+            found.append(_timed(space + text, span.start, span.end))
+            space = ""
+    return found
+
+
+def _corrected(readings: SentenceReadings) -> str:
+    """The text that the corrector was given."""
+    return readings.readings.get(Stage.SECOND_PASS) or _streamed(readings)
+
+
+def _refused(item: RejectedEdit, text: str) -> dict[str, Any]:
+    edit = item.edit
+    return {"from": text[max(0, edit.start) : max(0, edit.end)], "to": edit.replacement, "reason": item.reason}
 
 
 def _streamed(readings: SentenceReadings) -> str:
