@@ -1,4 +1,7 @@
-"""Fixtures for every test, and ``XINGJI_NO_SKIPS=1``: a run in which a skipped test is a failure."""
+"""Fixtures for every test, and ``XINGJI_NO_SKIPS=1``: a run in which a skipped test is a failure.
+
+But for tests of programs that whoever runs them has to bring along: a variable names those, and so does the reason.
+"""
 
 import os
 from collections.abc import Iterator
@@ -27,7 +30,8 @@ def server(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    skipped = reporter.stats.get("skipped", []) if reporter else []
+    reports = reporter.stats.get("skipped", []) if reporter else []
+    skipped = [report for report in reports if "XINGJI_FUNASR_CLIENTS" not in str(report.longrepr)]
     if os.environ.get("XINGJI_NO_SKIPS") and skipped and exitstatus == 0:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         reporter.write_line(f"{len(skipped)} skipped, and XINGJI_NO_SKIPS is set: this counts as a failure", red=True)

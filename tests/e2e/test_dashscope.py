@@ -15,7 +15,6 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from tests.support import FRAME, SPEECH, Server, utterance
-from xingji.core.transcript import bare
 
 SAID = utterance("two_sentences")
 FILE = str(SPEECH / f"{SAID.name}.wav")
@@ -153,7 +152,8 @@ def test_qwen_realtime(server: Server, vad: bool) -> None:
     assert kinds[:2] == ["created", "updated"] and kinds[-1] == "finished" and "error" not in kinds
     done = [event for event in events if event["type"].endswith("transcription.completed")]
     text = "".join(event["transcript"] for event in done)
-    assert bare(text) == bare(SAID.written)  # at 400 ms there may be more sentences
+    unmarked = str.maketrans("", "", "，。？！")  # at 400 ms there may be more sentences
+    assert text.translate(unmarked) == SAID.written.translate(unmarked)
     assert kinds.count("committed") == len(done) == (1 if not vad else kinds.count("speech_started"))
     if vad:
         assert len(done) >= 2 and any(event.get("stash") for event in events)
