@@ -115,8 +115,11 @@ def vocabulary(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def omni(options: dict[str, Any]) -> dict[str, Any]:
-    from dashscope.audio.qwen_omni import MultiModality, OmniRealtimeCallback, OmniRealtimeConversation
-    from dashscope.audio.qwen_omni.omni_realtime import TranscriptionParams
+    try:
+        from dashscope.audio.qwen_omni import MultiModality, OmniRealtimeCallback, OmniRealtimeConversation
+        from dashscope.audio.qwen_omni.omni_realtime import TranscriptionParams
+    except ImportError:  # older ones
+        return {"missing": True}
 
     events: list[dict[str, Any]] = []
     changed = threading.Condition()

@@ -14,7 +14,7 @@ from tests.runtime.conftest import MakeHub
 from tests.runtime.fakes import PATIENCE_S, Engines, Listener, Source, in_thread, silence, speech
 from xingji.core.errors import XingjiError
 from xingji.core.messages import Completed, Correct, Decode, Detect, Job, Result, SentenceSettled, Transcribe
-from xingji.core.types import Hotword, Hypothesis, Stage
+from xingji.core.types import SAMPLE_RATE, Hotword, Hypothesis, Stage
 from xingji.runtime.driver import Driver, Failed, Stopped
 from xingji.runtime.headroom import FEW, LATE_S, Headroom
 from xingji.runtime.hotword_tables import HotwordTables
@@ -175,6 +175,14 @@ def test_wishes_reach_the_engines(make_hub: MakeHub, engines: Engines) -> None:
     assert [(job.end_silence, job.longest) for job in jobs if isinstance(job, Detect)][:1] == [(4321, 80_000)]
     assert [job.punctuation for job in jobs if isinstance(job, Decode)][:1] == [False]
     assert [(job.language, job.itn) for job in jobs if isinstance(job, Transcribe)] == [("yue", False)]
+
+
+def test_a_sentence_is_no_longer_than_wished(make_hub: MakeHub) -> None:
+    driver, listener = opened(make_hub(), pace=Pace(longest=4 * SAMPLE_RATE))
+    driver.feed(speech(5.0))
+    driver.stop("client")
+    first, second = listener.end().sentences
+    assert first.end == second.start <= 4 * SAMPLE_RATE
 
 
 # -- hotwords ---------------------------------------------------------------------------

@@ -74,3 +74,9 @@ def test_held_frames_are_checked_for_floats_too() -> None:
     assert reader.complaints == []
     reader.rest()
     assert [e.code for e in reader.complaints] == ["audio_gap", "bad_audio"]
+
+
+def test_a_codec_that_is_not_decoded_here() -> None:
+    with pytest.raises(XingjiError) as refused:
+        Intake(AudioFormat("midi"), lambda error: None)
+    assert (refused.value.code, refused.value.field) == ("bad_config", "format")

@@ -389,7 +389,7 @@ def test_a_full_server_is_not_waited_for_for_ever(error: str, code: str) -> None
 def test_what_comes_early_has_a_limit() -> None:
     one = talk()
     one.refuses = XingjiError("busy")
-    one.say(run(), bytes(1 << 20))
+    one.say(run(), bytes(1 << 18))
     fails(one.say(b"1"), "Throttling.RateQuota")
 
 

@@ -81,7 +81,7 @@ TABLE: tuple[Entry, ...] = (
         make=Inference,
         features=("partials", "vocabulary", "sample_rate", "wav", "heartbeat", "connection_reuse", "token"),
         document="docs/protocols/dashscope.md",
-        clients=("dashscope 2.0.2 (Python)", "websockets"),
+        clients=("dashscope 1.20, 1.25, 2.0 (Python)", "websockets"),
         refuse=lambda error: Refusal(*refused(error)),
     ),
     Entry(
@@ -92,7 +92,7 @@ TABLE: tuple[Entry, ...] = (
         make=Realtime,
         features=("partials", "server_vad", "manual", "sample_rate", "wav", "token"),
         document="docs/protocols/dashscope.md",
-        clients=("dashscope 2.0.2 (Python)", "websockets"),
+        clients=("dashscope 1.25, 2.0 (Python)", "websockets"),
         refuse=lambda error: Refusal(*refused(error)),
     ),
 )
