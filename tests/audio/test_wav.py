@@ -141,3 +141,8 @@ def test_where_bare_samples_are_expected_a_file_is_heard_too(step: int) -> None:
 
 def test_a_header_that_lies_is_told_where_bare_samples_are_expected() -> None:
     assert hear(b"RIFF", bytes(40), declared="pcm")[1] == "unsupported_format"
+
+
+def test_a_header_alone_is_no_audio_where_bare_samples_are_expected() -> None:
+    heard, error = hear(wav(b""), declared="pcm")
+    assert (len(heard), error) == (0, None)

@@ -164,7 +164,7 @@ class MaybeWav(InProcess):
     def flush(self) -> Samples:
         if self._decoder is None and self._head:  # fewer bytes than a header's first word
             return np.concatenate((self._choose().feed(self._head), self._choose().flush()))
-        return self._heard(self._choose().flush())
+        return self._choose().flush()  # a header that nothing followed is no audio, and no mistake
 
     def _choose(self) -> Decoder:
         if self._decoder is None:
