@@ -168,10 +168,16 @@ def test_one_sentence_from_onset_to_final_result() -> None:
     )
     last = sentence(0, CORRECTED, 5, "今天天气不错！", end=1900, language="zh")
     now = closed | {"revision": 5, "stage": "corrected", "text": "今天天气不错！"}
-    assert sent(wire, SentenceRevised(last), SentenceSettled(last), at=3000, done=0.5) == [
+    told = readings({SECOND_PASS: "今天天气不错。"}, rejected=1)
+    provenance = {
+        "readings": {"sensevoice": "今天天气不错。"},
+        "edits": [],
+        "rejected": [{"from": "今", "to": "x", "reason": "not_near"}],
+    }
+    assert sent(wire, SentenceRevised(last), SentenceSettled(last, told), at=3000, done=0.5) == [
         transcription(8, "今天天气不错！", current_time_ms=3000, sentence=now | {"stable_chars": 0}),
         segment_result(9, **now, source="llm", language="zh"),
-        segment_result(10, **now, source="llm", language="zh", settled=True),
+        segment_result(10, **now, **provenance, source="llm", language="zh", settled=True),
         ("processing_progress", {"progress": 50, "recording_id": ID}),
     ]
     texts = {STREAMED: "今天天汽不错。", SECOND_PASS: "今天天气不错。", CORRECTED: "今天天气不错！"}

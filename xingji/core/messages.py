@@ -128,13 +128,6 @@ class SentenceRevised:
 
 
 @dataclass(frozen=True, slots=True)
-class SentenceSettled:
-    """No revision of this sentence will follow. Each sentence is settled or dropped exactly once."""
-
-    sentence: Sentence
-
-
-@dataclass(frozen=True, slots=True)
 class SentenceDropped:
     """What looked like speech was none. Nothing about this sentence will follow."""
 
@@ -152,6 +145,14 @@ class SentenceReadings:
     lost: tuple[tuple[Stage, str], ...] = ()  # (stage, reason)
     hits: Mapping[Stage, tuple[HotwordHit, ...]] = field(default_factory=dict)  # hotwords in each reading
     edits: tuple[AcceptedEdit, ...] = ()  # reason "vote": of the second pass as it was heard; others: of its text
+
+
+@dataclass(frozen=True, slots=True)
+class SentenceSettled:
+    """No revision of this sentence will follow. Each sentence is settled or dropped exactly once."""
+
+    sentence: Sentence
+    readings: SentenceReadings = field(default_factory=lambda: SentenceReadings({}), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,7 +147,7 @@ class Segment:
         assert self.end is not None
         if self.silent or self._unheard or self._hollow:
             return SentenceDropped(self.id, Span(self.start, self.end))
-        return SentenceSettled(self.sentence())
+        return SentenceSettled(self.sentence(), self.provenance())
 
     @property
     def _unheard(self) -> bool:

@@ -384,7 +384,7 @@ class Session:
         del self._live[segment.id]
         ending = segment.ending()
         if isinstance(ending, SentenceSettled):
-            self._settled[segment.id] = (ending.sentence, segment.provenance())
+            self._settled[segment.id] = (ending.sentence, ending.readings)
         self._out.append(ending)
 
     # -- what has become possible -----------------------------------------------------

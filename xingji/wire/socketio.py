@@ -150,8 +150,8 @@ class Recording:
                 if gone := self._shown.pop(id, None):
                     yield self._transcription(sentence=replace(gone, text="", stable=0, revision=gone.revision + 1))
                 yield from self._progressed(done)
-            case SentenceSettled(sentence):
-                yield self._segment_result(sentence, settled=True)
+            case SentenceSettled(sentence, readings):
+                yield self._segment_result(sentence, readings)
                 yield from self._progressed(done)
             case Completed():
                 yield from self._progressed(1.0)
@@ -190,7 +190,7 @@ class Recording:
         yield self._transcription(new, closed, segment, sentence)
         if sentence.stage >= Stage.SECOND_PASS:
             self._streamed.pop(sentence.id, None)
-            yield self._segment_result(sentence, settled=False)
+            yield self._segment_result(sentence, None)
 
     def _progressed(self, done: float) -> Iterator[Message]:
         percent = int(done * 100)
@@ -227,15 +227,17 @@ class Recording:
             body["sentence"] = _sentence(sentence) | {"stable_chars": sentence.stable}
         return "transcription", body
 
-    def _segment_result(self, sentence: Sentence, settled: bool) -> Message:
+    def _segment_result(self, sentence: Sentence, readings: SentenceReadings | None) -> Message:
+        """``readings``: of a settled sentence."""
         detail = _sentence(sentence) | {
             "source": source(sentence),
             "fallback": sentence.fallback,
             "language": sentence.language,
-            "settled": settled,
+            "settled": readings is not None,
             "missing": [stage.name.lower() for stage in sentence.missing],
             "hotword_hits": [_hit(hit) for hit in sentence.hotword_hits],
             **_heard(sentence),
+            **({} if readings is None else _provenance(sentence, readings)),
         }
         return "segment_result", {"recording_id": self.id, "event_seq": self._next(), "sentence": detail}
 
@@ -300,14 +302,21 @@ def _final_sentence(sentence: Sentence, readings: SentenceReadings) -> dict[str,
         "source": source(sentence),
         "fallback": sentence.fallback,
         "language": sentence.language,
-        "readings": {source(replace(sentence, stage=stage)): text for stage, text in readings.readings.items()},
         "hotword_hits": [_hit(hit) for hit in sentence.hotword_hits],
         "missing": [stage.name.lower() for stage in sentence.missing],
+        **_heard(sentence),
+        **_provenance(sentence, readings),
+    }
+
+
+def _provenance(sentence: Sentence, readings: SentenceReadings) -> dict[str, Any]:
+    """Where the text of a settled sentence came from."""
+    return {
+        "readings": {source(replace(sentence, stage=stage)): text for stage, text in readings.readings.items()},
         "edits": [
             {"from": item.replaced, "to": item.edit.replacement, "reason": item.reason} for item in readings.edits
         ],
         "rejected": [_refused(item, _corrected(readings)) for item in readings.rejected],
-        **_heard(sentence),
     }
 
 
