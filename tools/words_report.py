@@ -30,6 +30,7 @@ from xingji.core.hotwords import HotwordIndex
 from xingji.core.messages import Decode, Transcribe
 from xingji.core.scoring import cer
 from xingji.core.types import SAMPLE_RATE, Hotword, HotwordTable, Hypothesis, Samples, Stage, Word
+from xingji.engines.lexicon import Jieba
 from xingji.engines.paraformer import StreamingParaformer
 from xingji.engines.pinyin import Pypinyin
 from xingji.engines.sensevoice import SenseVoice
@@ -204,7 +205,7 @@ def recall(engine: SenseVoice, espeak: Espeak) -> Iterator[str]:
     yield "| hotwords | said | as read | by the text | by posteriors and text | put in | wrongly |"
     yield "|---|--:|--:|--:|--:|--:|--:|"
     for title, names in (("near names", NEAR), ("names never heard", NEVER_HEARD)):
-        index = HotwordIndex([Hotword(name, INSISTED_ON.get(name, 50)) for name in names], Pypinyin())
+        index = HotwordIndex([Hotword(name, INSISTED_ON.get(name, 50)) for name in names], Pypinyin(), Jieba())
         engine.tables.learn(index.tables[0])
         counts, put_in, wrong, said = [0, 0, 0], 0, 0, 0
         for name, samples in with_names(espeak, names):
@@ -239,7 +240,7 @@ def unrelated(said: Sequence[str]) -> HotwordTable:
 
 def damage(engine: SenseVoice, clips: Sequence[Clip], table: HotwordTable) -> Iterator[str]:
     engine.tables.learn(table)
-    index = HotwordIndex(table.words, Pypinyin())
+    index = HotwordIndex(table.words, Pypinyin(), Jieba())
     pairs: dict[str, list[tuple[str, str]]] = {name: [] for name in ("none", "posteriors", "text", "both")}
     for clip, itn in itertools.product(clips, (False, True)):
         plain, biased = (transcribe(engine, clip.samples, itn, *tables).text for tables in ((), (table,)))

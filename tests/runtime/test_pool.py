@@ -8,12 +8,14 @@ import os
 import signal
 import socket
 import stat
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import Queue
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -130,6 +132,23 @@ def link(make_link: MakeLink) -> Link:
 def ready(link: Link) -> Link:
     assert link.ready.wait(START_S)
     return link
+
+
+def test_closing_while_a_process_begins_leaves_none(make_link: MakeLink, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[subprocess.Popen[bytes]] = []
+
+    class Slow(subprocess.Popen):  # type: ignore[type-arg]
+        def __init__(self, *args: Any, **more: Any) -> None:
+            time.sleep(0.3)
+            super().__init__(*args, **more)
+            begun.append(self)
+
+    monkeypatch.setattr(link_module.subprocess, "Popen", Slow)
+    link = make_link()
+    time.sleep(0.1)
+    link.close()
+    link._reader.join(PATIENCE_S)
+    assert all(process.poll() is not None for process in begun)
 
 
 def until(condition: Callable[[], bool]) -> None:

@@ -80,6 +80,7 @@ class Link:
         self._alive_at = time.monotonic()  # when the process last showed life
         self._closing = False
         self._process: subprocess.Popen[bytes] | None = None
+        self._beginning = threading.Lock()  # so that no process begins behind the back of ``close``
         self._token = secrets.token_hex(16)
         self._folder = tempfile.mkdtemp(prefix="xingji-")
         self._listener, self._address = _listen(Path(self._folder) / f"{role}.sock")
@@ -106,7 +107,8 @@ class Link:
         self._outgoing.put({"release": stream})
 
     def close(self) -> None:
-        self._closing = True
+        with self._beginning:
+            self._closing = True
         self._end_process()
         self._listener.close()
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -180,14 +182,16 @@ class Link:
         """A new process whose models are loaded and warm, or None."""
         self._end_process()
         setup = json.dumps(self._setup | {"token": self._token})
-        self._process = subprocess.Popen(
-            [self._python or sys.executable, "-m", "xingji.runtime.worker", self.role, self._address],
-            env=os.environ | {"XINGJI_WORKER": setup, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"},
-            cwd=Path(__file__).resolve().parents[2],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )
-        self._listener.settimeout(0.5)
+        with self._beginning:
+            if self._closing:
+                return None
+            self._process = subprocess.Popen(
+                [self._python or sys.executable, "-m", "xingji.runtime.worker", self.role, self._address],
+                env=os.environ | {"XINGJI_WORKER": setup, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"},
+                cwd=Path(__file__).resolve().parents[2],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+            )
         while self._process.poll() is None and not self._closing:
             try:
                 connection, _ = self._listener.accept()
@@ -310,4 +314,5 @@ def _listen(path: Path) -> tuple[socket.socket, str]:
         listener = socket.create_server(("127.0.0.1", 0))
         address = str(listener.getsockname()[1])
     listener.listen(4)
+    listener.settimeout(0.5)
     return listener, address
