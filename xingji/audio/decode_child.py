@@ -38,6 +38,7 @@ OPTIONS = {"format_whitelist": "wav,mp3,ogg,flac,mov,matroska,aac,asf,amr", "pro
 
 # What opens a stream with its first packet. Not ``fflags=nobuffer``: it loses the packets that were looked at.
 IMPATIENT = {"probesize": "32", "analyzeduration": "1"}
+OPENING = 1 << 20  # bytes that libav needs to open anything; where it cannot have them it dies by a signal
 TRAILER = 64 << 10  # bytes after the end of a container that may be something else than audio
 OPUS_RATE, OPUS_PACKET = 48_000, 48 * 1276  # RFC 6716: at most 48 frames, each of at most 1275 bytes and its length
 
@@ -58,6 +59,7 @@ def main(what: str, argument: str, limits: Limits) -> int:
             decode(file, limits) if file else decode_stream(Incoming(cast(Pipe, sys.stdin.buffer)), argument, limits)
         )
         try:
+            bytearray(OPENING)
             for block in capped(blocks, limits.max_seconds):
                 sys.stdout.buffer.write(block.astype("<i2", copy=False).tobytes())
                 if what == "stream":
