@@ -9,6 +9,7 @@ that was refused ends the reading of this message, and ``error`` is asked how to
 """
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -89,7 +90,7 @@ Command = Open | Frame | Commit | Stop | Cancel | Configure | Say
 # -- one connection -----------------------------------------------------------------------
 
 
-class Dialect:
+class Dialect(ABC):
     """The codec of one connection; made from its handshake, where it may raise XingjiError to refuse it."""
 
     timeout_s: float | None = (
@@ -101,30 +102,30 @@ class Dialect:
         """What the client is told first."""
         return ()
 
+    @abstractmethod
     def read(self, message: str | bytes) -> Iterator[Command]:
         """One message of the client. Raises XingjiError for what it should not have sent."""
-        raise NotImplementedError
 
     def tick(self, now: float) -> Iterator[Command]:
         """About once a second, with seconds on a clock that never goes back: for heartbeats and limits of its own."""
         yield from ()
 
+    @abstractmethod
     def recording(
         self, recording_id: str, opened: Open, llm_model: str | None, backup_id: Callable[[], str | None]
     ) -> "Writer":
         """The writer of the recording that this dialect's last Open began."""
-        raise NotImplementedError
 
+    @abstractmethod
     def error(self, error: XingjiError, recording_id: str | None) -> Frames:
         """``connection_timeout`` must end in a Close; so does any other error after which nothing can follow."""
-        raise NotImplementedError
 
     def goodbye(self) -> Frames:
         """The server ends; what was recorded has been delivered."""
         return (Close(1001, "server_shutdown"),)
 
 
-class Writer:
+class Writer(ABC):
     """Tells the client about one recording. ``encode`` is asked at the moment of sending."""
 
     def started(self) -> Frames:
@@ -142,9 +143,9 @@ class Writer:
         if isinstance(event, Completed):
             yield self.final(event)
 
+    @abstractmethod
     def final(self, event: Completed | None) -> Frames:
         """None where a defect of ours ended the recording."""
-        raise NotImplementedError
 
 
 @dataclass(slots=True)
@@ -177,9 +178,9 @@ class InOrder(Writer):
     def partial(self, sentence: Sentence) -> Frames:
         return ()
 
+    @abstractmethod
     def ended(self, number: int, sentence: Sentence | None) -> Frames:
         """``sentence`` is None where nobody spoke after all."""
-        raise NotImplementedError
 
     def encode(self, event: Event, position: int, done: float) -> Iterator[Frames]:
         match event:
