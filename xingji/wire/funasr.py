@@ -18,6 +18,7 @@ from ..core.hotwords import HEAVIEST, LARGEST_TABLE, LIGHTEST, parse
 from ..core.messages import Completed
 from ..core.transcript import pieces
 from ..core.types import AudioFormat, Hotword, Sentence
+from ..core.written import MARKS
 from . import Frame, Open, Wishes, milliseconds
 from .dialect import (
     Close,
@@ -38,7 +39,6 @@ from .socketio_read import LANGUAGES
 log = logging.getLogger(__name__)
 
 MODES = ("2pass", "online", "offline")
-MARKS = "，。？！、；：,.?!;:"
 RAW = ("pcm", "s16le", "wav", "others")  # what begins like a WAV file is one, whatever it is called
 CONTAINERS = (b"ID3", b"OggS", b"fLaC", b"\x1aE\xdf\xa3", b"#!AMR", b"\xff\xfb", b"\xff\xf3", b"\xff\xf1", b"\xff\xf9")
 RATES = (8_000, 48_000)
