@@ -152,7 +152,7 @@ class TaskWriter(InOrder):
     # -- the end -----------------------------------------------------------------------------
 
     def final(self, event: Completed | None) -> Frames:
-        if self.failure is None and (event is None or _lost(event)):
+        if self.failure is None and (event is None or event.unread):
             self.failure = why(XingjiError("internal"))
         self._tell_over(self.failure is None)
         if self.silent:
@@ -161,12 +161,6 @@ class TaskWriter(InOrder):
             return failed(self._task_id, self.failure)
         length = event.length if event is not None else 0
         return (told(self._task_id, "task-finished", {"output": {}, "usage": self._usage(length)}),)
-
-
-def _lost(event: Completed) -> bool:
-    """Somebody spoke, and no recogniser could say anything about it."""
-    reasons = {reason for readings in event.readings for _, reason in readings.lost} - {"empty"}
-    return bool(reasons) and not any(sentence.text for sentence in event.sentences)
 
 
 def _word(word: Spelled) -> dict[str, Any]:

@@ -221,7 +221,7 @@ class _Input(InOrder):
         return (self._json(held),) if held is not None else ()
 
     def final(self, event: Completed | None) -> Frames:
-        failed = event is None or (not any(s.text for s in event.sentences) and _lost(event))
+        failed = event is None or event.unread
         if failed:
             held = (self._json(self._held),) if self._held is not None else ()
             error = XingjiError("internal")
@@ -254,10 +254,6 @@ def _complaint(options: Options, error: XingjiError, last: bool) -> str:
         said += f" ({error.field})"
     told = {"mode": options.mode, "wav_name": options.wav_name, "text": "", "is_final": last, "error": said}
     return to_json(told)
-
-
-def _lost(event: Completed) -> bool:
-    return any(reason != "empty" for readings in event.readings for _, reason in readings.lost)
 
 
 def _after(before: str, text: str) -> str:
