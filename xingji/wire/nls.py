@@ -11,7 +11,20 @@ from typing import Any
 
 from ..core.errors import XingjiError
 from . import Frame, Open
-from .dialect import Cancel, Close, Command, Configure, Dialect, Frames, Handshake, Say, Stop, Writer, from_json
+from .dialect import (
+    DAMAGED,
+    Cancel,
+    Close,
+    Command,
+    Configure,
+    Dialect,
+    Frames,
+    Handshake,
+    Say,
+    Stop,
+    Writer,
+    from_json,
+)
 from .nls_read import Asked, Directive, invalid, read_directive, read_parameters, shown_id
 from .nls_status import Failure, why
 from .nls_write import TaskWriter, failed, idle, writer
@@ -21,7 +34,6 @@ LATE = 1 << 20  # bytes of audio that may come after a task
 DRAIN_S = 7.0  # from the first tick after Stop: the vendor's client waits for ten seconds
 FIXED = ("format", "sample_rate")  # for the whole task
 NOT_FATAL = ("overloaded", "bad_audio", "no_session")  # this protocol has no word for them
-DAMAGED = ("decode_failed", "not_streamable", "too_large", "unsupported_format")  # found out while decoding
 
 
 class State(Enum):
