@@ -1,6 +1,6 @@
 """What is told in Qwen's realtime recognition: events, items, and the two ways in which an item comes to be.
 
-Emotions are not known here, so ``emotion`` is null.
+The second pass hears the ``emotion``; until then, and where it hears none, that is null.
 """
 
 import itertools
@@ -95,19 +95,19 @@ class _Item:
     def committed(self) -> str:
         return self._telling.event("input_audio_buffer.committed", previous_item_id=self.before, item_id=self.id)
 
-    def completed(self, text: str, language: str | None) -> str:
-        return self._said("completed", language, transcript=text)
+    def completed(self, text: str, language: str | None, emotion: str | None) -> str:
+        return self._said("completed", language, emotion, transcript=text)
 
     def failed(self) -> str:
         failure = why(XingjiError("internal"))
         error = {"code": failure.code, "message": str(failure), "param": None}
         return self._telling.event(TRANSCRIPTION + "failed", item_id=self.id, content_index=0, error=error)
 
-    def _said(self, kind: str, language: str | None, **more: str) -> str:
+    def _said(self, kind: str, language: str | None, emotion: str | None = None, **more: str) -> str:
         about = {
             "item_id": self.id,
             "content_index": 0,
-            "emotion": None,
+            "emotion": emotion,
             "language": language or self._telling.language,
         }
         return self._telling.event(TRANSCRIPTION + kind, **about, **more)
@@ -152,8 +152,9 @@ class Detected(InOrder):
             frames = item.ended(self._at(end))
         if sentence is not None and not sentence.text:
             return (*frames, item.failed())
-        text, language = (sentence.text, sentence.language) if sentence is not None else ("", None)
-        return (*frames, item.completed(text, language))
+        if sentence is None:
+            return (*frames, item.completed("", None, None))
+        return (*frames, item.completed(sentence.text, sentence.language, sentence.emotion))
 
     def final(self, event: Completed | None) -> Frames:
         return self._telling.over(event.length) if event is not None else self._telling.broken()
@@ -179,9 +180,9 @@ class Committed(Writer):
     def final(self, event: Completed | None) -> Frames:
         item = self._item or _Item(self._telling)
         over = self._telling.over(event.length if event is not None else 0)
-        lost = event is None or {reason for r in event.readings for _, reason in r.lost} - {"empty"}
-        text = join(sentence.text for sentence in event.sentences) if event is not None else ""
-        if lost and not text:
+        if event is None or event.unread:
             return (item.failed(), *over)
-        languages = [sentence.language for sentence in event.sentences] if event is not None else []
-        return (item.completed(text, next(iter(languages), None)), *over)
+        text = join(sentence.text for sentence in event.sentences)
+        language = next((sentence.language for sentence in event.sentences), None)
+        emotion = next((sentence.emotion for sentence in event.sentences if sentence.emotion), None)
+        return (item.completed(text, language, emotion), *over)
