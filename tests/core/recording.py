@@ -35,7 +35,8 @@ from xingji.core.messages import (
     Stop,
     Transcribe,
 )
-from xingji.core.session import CORRECTIONS_AT_ONCE, PASSES_AT_ONCE, Session
+from xingji.core.passes import AT_ONCE, CORRECTIONS_AT_ONCE
+from xingji.core.session import Session
 from xingji.core.types import SAMPLE_RATE, Samples, Sentence, Span, Stage
 
 PROFILE = Profile(end_silence=6_400, hop=SAMPLE_RATE // 5, lead=0, longest=3 * SAMPLE_RATE)
@@ -43,7 +44,7 @@ PLAIN = replace(PROFILE, correct=False)
 LIMITS: Mapping[type[Any], int] = {
     Detect: 1,
     Decode: 1,
-    Transcribe: PASSES_AT_ONCE,
+    Transcribe: AT_ONCE,
     Correct: CORRECTIONS_AT_ONCE,
 }
 

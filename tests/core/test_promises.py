@@ -28,7 +28,8 @@ from xingji.core.messages import (
     Stop,
     Transcribe,
 )
-from xingji.core.session import PASSES_AT_ONCE, RETRIES, STEPS
+from xingji.core.passes import AT_ONCE
+from xingji.core.segment import RETRIES, STEPS
 from xingji.core.types import SAMPLE_RATE, Samples, Stage
 
 words = st.text(LETTERS, min_size=1, max_size=6)
@@ -251,10 +252,10 @@ def test_what_is_kept_is_bounded_while_engines_keep_up(text: str) -> None:
 
 def test_the_backlog_counts_what_a_slow_pass_has_yet_to_be_given() -> None:
     recording = Recording(PLAIN)
-    for _ in range(PASSES_AT_ONCE + 4):
+    for _ in range(AT_ONCE + 4):
         recording.handle_audio(say("abcd      "))
         recording.answer_all(but=Transcribe)
-    assert sum(isinstance(job, Transcribe) for job in recording.jobs) == PASSES_AT_ONCE
+    assert sum(isinstance(job, Transcribe) for job in recording.jobs) == AT_ONCE
     assert recording.session.backlog >= 3 * 10 * TICK
     recording.answer_all()
     assert recording.session.backlog < 10 * TICK

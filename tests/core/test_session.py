@@ -32,7 +32,10 @@ from xingji.core.messages import (
     Stop,
     Transcribe,
 )
-from xingji.core.session import CORRECTIONS_AT_ONCE, PREROLL, RETRIES, STEPS, ProtocolError
+from xingji.core.passes import CORRECTIONS_AT_ONCE
+from xingji.core.segment import RETRIES, STEPS
+from xingji.core.segmenting import PREROLL
+from xingji.core.session import ProtocolError
 from xingji.core.types import (
     SAMPLE_RATE,
     AcceptedEdit,
@@ -519,7 +522,7 @@ def test_profiles_that_no_sentence_can_have_any_more_are_forgotten() -> None:
         recording.handle(Configure(PLAIN))
         recording.feed(say("ab     "))
         recording.answer_all()
-    assert len(recording.session._profiles) < 10
+    assert len(recording.session._segmenter._profiles) < 10
 
 
 def test_configure_leaves_the_grid() -> None:

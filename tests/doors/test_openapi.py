@@ -28,7 +28,7 @@ from tests.support import ANSWER_S, ROOT, SPEECH, Recorder, Server, utterance
 from xingji import __version__
 from xingji.app import create_rest
 from xingji.core.errors import CODES, XingjiError
-from xingji.core.hotwords import HEAVIEST, LARGEST_TABLE, LIGHTEST, LONGEST_WORD
+from xingji.core.hotword_table import HEAVIEST, LARGEST_TABLE, LIGHTEST, LONGEST_WORD
 from xingji.core.types import Hotword
 from xingji.doors.answers import STATUS
 from xingji.engines.pinyin import Pypinyin

@@ -1,6 +1,6 @@
 """One segment on its way to a settled sentence: what is owed to it, what was read, what the client knows.
 
-A session decides when each pass is asked; a segment decides what its answer means for the text.
+``passes`` decides when each pass is asked, ``readings`` what its answer comes to; a segment keeps both.
 """
 
 import sys
@@ -23,6 +23,8 @@ from .timing import inside
 from .types import AcceptedEdit, Hypothesis, RejectedEdit, Sentence, Span, Stage
 from .written import Style, rewrite
 
+STEPS = 25  # hops (or chunks) that one job may carry: long enough to catch up, short enough to be fair
+RETRIES = 3  # times that one stream is given again from its start before it counts as lost
 IMPLAUSIBLE = "implausible"  # reason for which a reading was not taken
 
 
@@ -68,6 +70,11 @@ class Segment:
     @property
     def settled(self) -> bool:
         return self.end is not None and not self.owed
+
+    def close(self, end: int, decided: int) -> None:
+        self.end, self.decided = end, decided
+        if end == self.start:
+            self.silence()  # as after a cut behind the last word
 
     def resume(self) -> None:
         """Speech goes on after a pause, so what the second pass heard before it is only a beginning."""

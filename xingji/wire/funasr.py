@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..core.errors import XingjiError
-from ..core.hotwords import HEAVIEST, LARGEST_TABLE, LIGHTEST, parse
+from ..core.hotword_table import HEAVIEST, LARGEST_TABLE, LIGHTEST, parse
 from ..core.messages import Completed
 from ..core.transcript import pieces
 from ..core.types import AudioFormat, Hotword, Sentence
