@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.core.recording import PLAIN, PROFILE, Recording, lossy, outcome, record
-from tests.core.world import COUGH, LETTERS, MARK, TICK, Table, Words, letters, say, written
+from tests.core.recording import PLAIN, PROFILE, Faults, Recording, lossy, outcome, record
+from tests.core.world import COUGH, LETTERS, MARK, TICK, Table, Words, World, letters, say, written
 from xingji.core.messages import (
     Command,
     Commit,
@@ -24,13 +24,14 @@ from xingji.core.messages import (
     Job,
     Lost,
     Profile,
+    Result,
     SpeechStarted,
     Stop,
     Transcribe,
 )
 from xingji.core.passes import AT_ONCE
 from xingji.core.segment import RETRIES, STEPS
-from xingji.core.types import SAMPLE_RATE, Samples, Stage
+from xingji.core.types import SAMPLE_RATE, Hypothesis, Samples, Stage
 
 words = st.text(LETTERS, min_size=1, max_size=6)
 pauses = st.integers(1, 9).map(" ".__mul__)
@@ -174,6 +175,28 @@ def test_nor_do_they_where_hotwords_are_put_in_while_somebody_speaks(
     audio, profile = say(text, lead), replace(PROFILE, hotwords=SPELLED)
     first = record(audio, profile, a, (), losing_second_pass, seed, Words())
     assert outcome(first) == outcome(record(audio, profile, b, (), losing_second_pass, other, Words()))
+
+
+def untimed(timed: bool) -> Faults:
+    """The second pass is by a recogniser that knows no times: an aligner gives them, or does not in time."""
+
+    def answer(job: Job) -> Result | None:
+        heard = World().answer(job) if isinstance(job, Transcribe) else None
+        if not isinstance(heard, Hypothesis):
+            return heard
+        words = tuple(replace(word, confidence=None) for word in heard.words) if timed else ()
+        return replace(heard, words=words, timestamp_source="ctc_alignment" if words else None)
+
+    return answer
+
+
+@given(texts, leads, cuts, cuts, seeds, seeds)
+def test_nor_do_times_that_come_or_do_not(
+    text: str, lead: int, a: list[int], b: list[int], seed: int, other: int
+) -> None:
+    audio = say(text, lead)
+    timed = record(audio, PROFILE, a, (), untimed(True), seed, Words())
+    assert outcome(timed) == outcome(record(audio, PROFILE, b, (), untimed(False), other, Words()))
 
 
 @pytest.mark.parametrize("frame", [1, 7, 160, 3_200, 9_601, 10 * SAMPLE_RATE])

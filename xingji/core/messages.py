@@ -205,6 +205,18 @@ class Transcribe:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Align:
+    """Give the words of ``text`` their times. No session asks for it: what a recogniser without times has read is
+    aligned on its way to the session. A Hypothesis answers it, without words where there is no saying."""
+
+    segment: int
+    samples: Samples
+    text: str
+    language: str  # "auto" where nobody knows
+    begin: int = 0  # where ``samples`` begin in the recording
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Correct:
     """Merge the readings. ``hotwords`` are only those that sound close to something in the readings; ``doubts`` are
     ranges of the second pass's text where readings differ or its recogniser was unsure."""
@@ -260,5 +272,6 @@ class Lost:
 Command = Audio | Commit | Configure | Stop | Hurry
 Event = SpeechStarted | SpeechEnded | SentenceRevised | SentenceSettled | SentenceDropped | Completed
 Job = Detect | Decode | Transcribe | Correct
+Work = Job | Align  # what workers can be asked
 Result = tuple[Edge, ...] | Hypothesis | NoSpeech | Edits | Forgotten | Lost
 Effect = Event | Job

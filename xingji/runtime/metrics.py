@@ -26,6 +26,7 @@ from ..core.messages import (
     SentenceSettled,
     SpeechEnded,
     SpeechStarted,
+    Work,
 )
 from ..core.types import SAMPLE_RATE, Stage
 from .batch import length
@@ -117,7 +118,7 @@ class Metrics:
         )
         ProcessCollector(namespace=name, pid=lambda: worker.pid or -1, registry=self._registry)
 
-    def asked(self, job: Job, done: Callable[[Result], None]) -> Callable[[Result], None]:
+    def asked(self, job: Work, done: Callable[[Result], None]) -> Callable[[Result], None]:
         """``done``, and the answer is counted."""
         kind, begun = _kind(job), time.monotonic()
         if isinstance(job, Decode) and not job.last and len(job.samples) >= 2 * job.chunk:
@@ -133,7 +134,7 @@ class Metrics:
 
         return counted
 
-    def ran(self, job: Job, seconds: float, batch: int) -> None:
+    def ran(self, job: Work, seconds: float, batch: int) -> None:
         """One job of a ``batch``; ``seconds`` is its share of the model's time."""
         kind = _kind(job)
         self._ran.labels(kind).inc(seconds)

@@ -95,7 +95,7 @@ def _place(entry: Entry, locked: Locked | None, store: Store) -> Path | None:
         folder = store.folder(locked.hub, locked.repo)
         return None if damaged(folder, locked, digests=False) else folder
     by_hand = (store.folder(hub, source.repo) for hub, source in entry.sources())
-    holds = _holds_transformers if entry.runs_on.http else _holds_model
+    holds = _holds_transformers if "config.json" in entry.runs_on.files else _holds_model
     return next((folder for folder in by_hand if holds(folder)), None)
 
 

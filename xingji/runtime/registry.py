@@ -44,6 +44,7 @@ ENGINES = {
     "sensevoice": Engine("segment", "xingji.engines.sensevoice:SenseVoice"),
     "qwen3_asr": Engine("segment", "xingji.engines.qwen3_asr:Qwen3Asr", True, _TRANSFORMERS),
     "qwen2_audio": Engine("segment", "xingji.engines.qwen3_asr:Qwen3Asr", True, _TRANSFORMERS),
+    "qwen3_aligner": Engine("aligner", "xingji.engines.qwen3_aligner:Qwen3Aligner", False, _TRANSFORMERS),
     "chat": Engine("corrector", "xingji.engines.qwen3:Qwen3Corrector", True, _TRANSFORMERS),
 }
 ALIASES = {"qwen3": "qwen3_asr"}  # what other servers' files call it
