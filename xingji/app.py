@@ -66,7 +66,7 @@ FORM_OVERHEAD = 1 << 20  # bytes of an upload's request beyond the file itself
 def create_app(settings: Settings) -> tuple[Flask, SocketIO]:
     """Build the gateway and start its workers; they load while this returns. Raises ModelsMissing, RegistryError."""
     logs.configure(settings.log_level, settings.log_dir)
-    registry = read(settings.registry, settings.default_asr_model)
+    registry = read(settings.registry, settings.default_asr_model, settings.streaming_model)
     app = create_rest(settings)
     socketio = SocketIO(
         app,
@@ -121,7 +121,7 @@ def init_models(
     settings: Settings, metrics: Metrics | None = None, registry: Registry | None = None
 ) -> tuple[ModelSet, Pool]:
     """Find the model directories and start the workers that load them. Raises ModelsMissing, RegistryError."""
-    registry = registry or read(settings.registry, settings.default_asr_model)
+    registry = registry or read(settings.registry, settings.default_asr_model, settings.streaming_model)
     store = Store(settings.models_cache, settings.hf_cache)
     if settings.download and settings.models in ("auto", "official"):
         download(store, registry)
@@ -164,6 +164,7 @@ def _services(
         Headroom(settings.live_load),
         _recognisers(settings, registry, metrics),
         lexicon,
+        models.streams,
     )
     table = HotwordFile(settings.hotwords, hub.use_hotwords)
     threading.Thread(target=table.watch, name="hotwords", daemon=True).start()

@@ -43,6 +43,11 @@ class Settings(BaseSettings):
         description="没有指明模型的录音和文件用哪个（登记表里的编号）；留空用登记表的缺省。"
         " The model of those that name none, by its id; empty: the registry's default.",
     )
+    streaming_model: str = Field(
+        "",
+        description="流式模型的编号；none：不要流式模型，说话时的文本由复检模型反复读已说的部分得出；留空用登记表的缺省。"
+        " The streaming model's id; none: text meanwhile is the second pass of what was said; empty: the registry's.",
+    )
     download: bool = Field(
         False, description="启动时官方模型不全，就先下载（会推迟启动）。 Download missing official models at start."
     )

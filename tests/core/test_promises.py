@@ -45,6 +45,9 @@ HOTWORDS = Table({written("fg", 2): written("fg", 3)})
 WITH_HOTWORDS = replace(PROFILE, hotwords=HOTWORDS, stream=False)
 
 
+PREVIEWED = replace(PROFILE, stream=False, preview=True, longest=10 * SAMPLE_RATE)
+
+
 def said(text: str) -> str:
     return "".join(c for c in text if c in LETTERS)
 
@@ -197,6 +200,35 @@ def test_nor_do_times_that_come_or_do_not(
     audio = say(text, lead)
     timed = record(audio, PROFILE, a, (), untimed(True), seed, Words())
     assert outcome(timed) == outcome(record(audio, PROFILE, b, (), untimed(False), other, Words()))
+
+
+def losing_previews(seed: int) -> Faults:
+    lose = lossy(seed, Transcribe)
+    return lambda job: lose(job) if isinstance(job, Transcribe) and job.preview else None
+
+
+@settings(max_examples=60)
+@given(texts, leads, commands, cuts, cuts, seeds, seeds)
+def test_nor_do_previews(
+    text: str, lead: int, told: list[tuple[int, Command]], a: list[int], b: list[int], seed: int, other: int
+) -> None:
+    """What is settled is what a server settles that shows nothing meanwhile, and that of one that streams."""
+    audio = say(text, lead)
+    shown = record(audio, PREVIEWED, a, told, losing_previews(seed), seed)
+    assert outcome(shown) == outcome(record(audio, replace(PREVIEWED, preview=False), b, told, seed=other))
+    streamed = record(audio, replace(PREVIEWED, stream=True, preview=False), b)
+    assert letters(record(audio, PREVIEWED, a, seed=seed).text) == letters(streamed.text)
+
+
+@given(texts, leads, cuts, seeds)
+def test_previews_cost_a_few_times_the_audio_and_one_that_is_lost_costs_nothing(
+    text: str, lead: int, frames: list[int], seed: int
+) -> None:
+    audio = say(text, lead)
+    for faults in (lossy(seed, Transcribe), lossy(seed, Transcribe, share=1), lambda job: None):
+        recording = record(audio, PREVIEWED, frames, (), faults, seed)
+        previews = [job for job in recording.asked if isinstance(job, Transcribe) and job.preview]
+        assert sum(len(job.samples) for job in previews) <= 5 * len(audio)
 
 
 @pytest.mark.parametrize("frame", [1, 7, 160, 3_200, 9_601, 10 * SAMPLE_RATE])

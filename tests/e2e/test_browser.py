@@ -3,6 +3,7 @@
 import os
 import wave
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,13 @@ def said() -> Utterance:
 
 @pytest.fixture
 def page(server: Server, said: Utterance, tmp_path: Path) -> Iterator[playwright.Page]:
+    with opened(server, said, tmp_path) as found:
+        yield found
+
+
+@contextmanager
+def opened(server: Server, said: Utterance, tmp_path: Path) -> Iterator[playwright.Page]:
+    """The page, connected, whose microphone will play what is said. It must not have raised an error at the end."""
     microphone = tmp_path / "microphone.wav"
     with wave.open(str(microphone), "wb") as file:
         file.setnchannels(1)

@@ -56,7 +56,16 @@ tables = st.builds(HotwordTable, text, st.lists(st.builds(Hotword, text, st.inte
 jobs: st.SearchStrategy[Work] = st.one_of(
     st.builds(Detect, samples, whole, st.booleans(), st.booleans(), whole, whole),
     st.builds(Decode, whole, samples, whole, st.booleans(), whole, st.booleans(), whole),
-    st.builds(Transcribe, whole, samples, text, st.booleans(), whole, st.lists(tables, max_size=3).map(tuple)),
+    st.builds(
+        Transcribe,
+        whole,
+        samples,
+        text,
+        st.booleans(),
+        begin=whole,
+        hotwords=st.lists(tables, max_size=3).map(tuple),
+        preview=st.booleans(),
+    ),
     st.builds(Align, whole, samples, text, text, whole),
     st.builds(
         Correct,

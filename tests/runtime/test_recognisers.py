@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from queue import Queue
 from typing import Any
 
@@ -259,6 +259,12 @@ def test_words_that_it_gives_no_times_are_aligned_by_the_workers(make: Make) -> 
     assert isinstance(job, Align) and (job.text, job.language) == ("四。", "zh")
     expected = Hypothesis("四。", language="zh", source=BIG, words=words, timestamp_source="ctc_alignment")
     assert answers.get(timeout=PATIENCE_S) == expected
+
+
+def test_a_preview_is_not_aligned(make: Make) -> None:
+    world = make(workers=Engines(held={Align}))
+    world.recognisers.choose(BIG)
+    assert world.answered(replace(JOB, preview=True)) == Hypothesis("四。", language="zh", source=BIG)
 
 
 def test_no_speech_is_an_answer(make: Make) -> None:

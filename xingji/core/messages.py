@@ -61,6 +61,7 @@ class Profile:
     """What one recording wants. Lengths in samples."""
 
     stream: bool = True
+    preview: bool = False  # nobody streams: text meanwhile is the second pass of what has been said so far
     second_pass: bool = True
     correct: bool = True
     punctuation: bool = True
@@ -202,6 +203,7 @@ class Transcribe:
     bias: tuple[str, ...] = ()
     begin: int = 0  # where ``samples`` begin in the recording
     hotwords: tuple[HotwordTable, ...] = ()  # the first wins over the others
+    preview: bool = False  # a beginning, to be shown and forgotten: the first thing to be left out under load
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,6 +4,7 @@
   the audio hop by hop; a pause that turns out to be the end is not cleared.
 * The second pass sees exactly ``[onset, endpoint)``. It may begin in a pause, before the endpoint is decided; if
   speech goes on, what it gave is thrown away.
+* Where nobody streams, the second pass is also asked about what has been said so far; see ``preview``.
 * The corrector is asked last, and shown what the others read.
 """
 
@@ -28,16 +29,22 @@ class Passes:
         self._tape, self._live, self._settled = tape, live, settled
         self._chunk, self._longest = profile.chunk, profile.longest
         self._decoding: Decode | None = None
+        self._previewing: Transcribe | None = None
 
     def decoded(self) -> None:
         """The streaming recogniser has answered and is free."""
         self._decoding = None
+
+    def previewed(self) -> None:
+        """The preview that was asked for has come."""
+        self._previewing = None
 
     def ask(self, judged: int) -> Iterator[Job]:
         """Every job that has become possible; ``judged``: samples that the detector has answered for."""
         yield from self._decode()
         yield from self._transcribe(judged)
         yield from self._correct()
+        yield from self._preview()
 
     def _decode(self) -> Iterator[Decode]:
         segment = next((s for s in self._live.values() if Stage.STREAMED in s.owed), None)
@@ -46,8 +53,7 @@ class Passes:
         begin = segment.anchor + segment.decoded
         if segment.decided is None:
             # Strictly more must be known to follow, so that the last chunk is never empty.
-            limit = min(segment.cleared, segment.start + self._longest - hold_back(self._longest))
-            size = min((limit - begin - 1) // self._chunk, STEPS) * self._chunk
+            size = min((self._audible(segment) - begin - 1) // self._chunk, STEPS) * self._chunk
             if size <= 0:
                 return
             last = False
@@ -61,6 +67,10 @@ class Passes:
         segment.decoded += size
         yield self._decoding
 
+    def _audible(self, segment: Segment) -> int:
+        """How far one that is being spoken may be heard."""
+        return min(segment.cleared, segment.start + self._longest - hold_back(self._longest))
+
     def _transcribe(self, judged: int) -> Iterator[Transcribe]:
         stage = Stage.SECOND_PASS
         under_way = sum(stage in s.asked for s in self._live.values())
@@ -71,11 +81,24 @@ class Passes:
             if end is not None and stage in segment.owed and segment.transcribing is None:
                 segment.asked.add(stage)
                 under_way += 1
-                samples, profile = self._tape.cut(segment.start, end), segment.profile
-                wanted = profile.language, profile.itn, profile.model, profile.bias
-                tables = profile.hotwords.tables if profile.hotwords else ()
-                segment.transcribing = Transcribe(segment.id, samples, *wanted, begin=segment.start, hotwords=tables)
+                segment.transcribing = self._second_pass(segment, end)
                 yield segment.transcribing
+
+    def _second_pass(self, segment: Segment, end: int, preview: bool = False) -> Transcribe:
+        samples, profile = self._tape.cut(segment.start, end), segment.profile
+        wanted = profile.language, profile.itn, profile.model, profile.bias
+        tables = profile.hotwords.tables if profile.hotwords else ()
+        return Transcribe(segment.id, samples, *wanted, segment.start, tables, preview)
+
+    def _preview(self) -> Iterator[Transcribe]:
+        """One at a time; what is said meanwhile goes into the next."""
+        segment = next((s for s in self._live.values() if s.end is None and s.profile.preview), None)
+        if segment is None or self._previewing is not None:
+            return
+        end = self._audible(segment)
+        if segment.preview.due(end - segment.start):
+            self._previewing = self._second_pass(segment, end, preview=True)
+            yield self._previewing
 
     def _correct(self) -> Iterator[Correct]:
         """A segment of which nothing was read misses its correction."""

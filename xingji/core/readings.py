@@ -42,6 +42,12 @@ class Readings:
                 segment.miss(Stage.STREAMED, _reason(result))
         return False
 
+    def previewed(self, segment: Segment, result: Result) -> bool:
+        """Nothing is missed where none came."""
+        if segment.end is not None or not isinstance(result, Hypothesis) or not result.text:
+            return False
+        return segment.read(Stage.PARTIAL, _spelled(segment, segment.preview.read(result), Stage.PARTIAL))
+
     def transcribed(self, segment: Segment, result: Result) -> bool:
         match result:
             case NoSpeech():

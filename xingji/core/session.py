@@ -92,6 +92,10 @@ class Session:
                 if segment := self._live.get(job.segment):
                     answer = segment.believed(job, result)
                     self._read(segment, self._readings.streamed(segment, job, answer))
+            case Transcribe(preview=True):
+                self._passes.previewed()
+                if segment := self._live.get(job.segment):
+                    self._read(segment, self._readings.previewed(segment, segment.believed(job, result)))
             case Transcribe():
                 if (segment := self._live.get(job.segment)) and job is segment.transcribing:
                     segment.asked.discard(Stage.SECOND_PASS)

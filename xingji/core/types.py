@@ -119,6 +119,7 @@ class Sentence:
     event: str | None = None
     timestamp_source: TimestampSource | None = None
     bare: str = ""  # while streaming: the words as they were recognised; only ever grows
+    previewed: bool = False  # a partial text by the model of the second pass
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,11 +35,11 @@ _WIDE = (  # Han characters, kana and bopomofo, without the marks among them
     "\u2e80-\u2fff\u3005-\u3007\u3021-\u30ff\u3100-\u312f\u31a0-\u31ff"
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 )
-_PAUSE = "，。？！、；：…,.?!;:"
+PAUSES = "，。？！、；：…,.?!;:"
 # A point, comma or colon inside a number, and a point inside a name (node.js), are no pauses.
 _INSIDE = r"(?<=\d)[.,:](?=\d)|(?<=[A-Za-z0-9])\.(?=[A-Za-z0-9])"
-_TOKEN = re.compile(rf"[{_WIDE}]|(?:{_INSIDE}|[^\s{_WIDE}{_PAUSE}])+")
-_BARE_TOKEN = re.compile(rf"[{_WIDE}]|(?:{_INSIDE}|[^\s{_WIDE}{_PAUSE}{re.escape(_PAIRED)}])+")
+_TOKEN = re.compile(rf"[{_WIDE}]|(?:{_INSIDE}|[^\s{_WIDE}{PAUSES}])+")
+_BARE_TOKEN = re.compile(rf"[{_WIDE}]|(?:{_INSIDE}|[^\s{_WIDE}{PAUSES}{re.escape(_PAIRED)}])+")
 
 # Never a word by themselves.
 _HESITATIONS = ("呃", "uh", "um", "uhm", "erm", "hmm")

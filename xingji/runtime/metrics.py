@@ -26,6 +26,7 @@ from ..core.messages import (
     SentenceSettled,
     SpeechEnded,
     SpeechStarted,
+    Transcribe,
     Work,
 )
 from ..core.types import SAMPLE_RATE, Stage
@@ -130,6 +131,8 @@ class Metrics:
             self._took.labels(kind).observe(time.monotonic() - begun)
             if isinstance(job, Correct) and isinstance(result, Lost) and result.reason in _SHED:
                 self._shed.labels("correction").inc()
+            if isinstance(job, Transcribe) and job.preview and result == Lost("overloaded"):
+                self._shed.labels("partial").inc()
             done(result)
 
         return counted
@@ -194,6 +197,8 @@ class Stopwatch:
             lag = self._since_arrival("partial_lag", job.begin + len(job.samples))
             if lag is not None:
                 self._lagged(lag)
+        elif isinstance(job, Transcribe) and job.preview:  # no sign of load: it may be late by its length alone
+            self._since_arrival("partial_lag", job.begin + len(job.samples))
 
     def told(self, event: Event) -> None:
         match event:

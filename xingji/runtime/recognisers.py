@@ -175,10 +175,10 @@ class Recognisers:
             if isinstance(result, Lost):
                 self._metrics.fell_back(id, result.reason)
                 workers.submit(stream, replace(job, model=None, bias=()), lambda own: done(_told(own, result)), patient)
-            elif isinstance(result, Hypothesis):
+            elif isinstance(result, Hypothesis) and not job.preview:
                 self._aligning.align(workers, stream, job, replace(result, source=id), done, patient)
             else:
-                done(result)
+                done(replace(result, source=id) if isinstance(result, Hypothesis) else result)
 
         with self._lock:
             remote = self._remotes.get(key)

@@ -64,7 +64,8 @@ class _Stream:
 
 @dataclass(slots=True)
 class StreamRole:
-    """FSMN-VAD, streaming Paraformer and realtime punctuation."""
+    """FSMN-VAD, streaming Paraformer and realtime punctuation. Where nobody is to stream, Paraformer is not there and
+    only ``Detect`` is asked."""
 
     models: dict[str, Path]
     device: str
@@ -87,7 +88,8 @@ class StreamRole:
         self.device = device
         self._streams.clear()
         self._vad = Fsmn(self.models["vad"], device, self.precision)
-        self._asr = StreamingParaformer(self.models["paraformer"], device, self.precision)
+        if "paraformer" in self.models:
+            self._asr = StreamingParaformer(self.models["paraformer"], device, self.precision)
         self._punc = CtPunc(self.models["punc"], device, self.precision)
 
     def warm_up(self) -> None:
@@ -100,7 +102,9 @@ class StreamRole:
         def decode(turn: int) -> list[Any]:
             return [Decode(0, noise(chunk), turn * chunk, False, chunk, True) for _ in range(_FULL)]
 
-        self.costs = {"detect": self._cost(detect, hop), "decode": self._cost(decode, chunk)}
+        self.costs = {"detect": self._cost(detect, hop)}
+        if self._asr is not None:
+            self.costs |= {"decode": self._cost(decode, chunk)}
 
     def _cost(self, jobs: Callable[[int], list[Any]], step: int) -> float:
         """Of a full batch; the best of a few turns, which other work on the machine disturbs least."""
@@ -130,7 +134,7 @@ class StreamRole:
 
     def describe(self) -> dict[str, Any]:
         models = {"vad": self._vad, "paraformer": self._asr, "punc": self._punc}
-        return {part: asdict(model.describe()) for part, model in models.items()}
+        return {part: asdict(model.describe()) for part, model in models.items() if model is not None}
 
     def _known(
         self,
