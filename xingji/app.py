@@ -39,6 +39,7 @@ from .doors import (
 from .doors.cautions import cautions
 from .engines.lexicon import Jieba
 from .engines.pinyin import Pypinyin
+from .runtime import descriptors
 from .runtime.backup import Backups
 from .runtime.correcting import Corrections
 from .runtime.driver import Clocks
@@ -82,6 +83,7 @@ def create_app(settings: Settings) -> tuple[Flask, SocketIO]:
     )
     mend_websocket(socketio.server.eio, settings.max_frame_bytes)
     Payload.max_decode_packets = POLLED_PACKETS
+    descriptors.allow(settings.max_connections)
     metrics = Metrics()
     loaded = init_models(settings, metrics, registry)
     here = app.extensions["xingji"] = _services(settings, socketio, registry, loaded, metrics)
@@ -302,7 +304,8 @@ def serve(app: Flask, socketio: SocketIO, settings: Settings) -> None:
         # The handler may interrupt eventlet's own loop, where nothing may wait or switch: it only leaves word.
         signal.signal(number, lambda number, _: asked.append(number))
     threading.Thread(target=_end_when, args=(asked, here), daemon=True).start()
-    socketio.run(app, host=settings.host, port=settings.port, allow_unsafe_werkzeug=True)
+    options = {"max_size": settings.max_connections} if settings.async_mode == "eventlet" else {}
+    socketio.run(app, host=settings.host, port=settings.port, allow_unsafe_werkzeug=True, **options)
 
 
 def _taken(settings: Settings) -> bool:

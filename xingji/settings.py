@@ -113,6 +113,11 @@ class Settings(BaseSettings):
         description="同时录音（含上传）的上限；0 为不设数目，推理跟不上时才拒绝新的。"
         " Recordings at a time, uploads included; 0: no number, new ones are refused while inference lags.",
     )
+    max_connections: int = Field(
+        10_000,
+        ge=1,
+        description="同时的连接数上限；再多的要等。 Connections at a time; more of them have to wait.",
+    )
     live_load: float = Field(
         0.85,
         ge=0,
