@@ -12,9 +12,9 @@ from tests.wire.conversation import Close, Conversation, SentenceDropped, comple
 from xingji.core.errors import CODES, XingjiError
 from xingji.core.messages import SentenceRevised, SentenceSettled, SpeechEnded, SpeechStarted
 from xingji.core.types import AudioFormat, Span, Stage
-from xingji.wire import Frame, Open, samples
+from xingji.wire import NO_END, Frame, Open, samples
 from xingji.wire.dialect import Cancel, Configure, Handshake, Say, Stop
-from xingji.wire.qwen_realtime import NO_END, Realtime
+from xingji.wire.qwen_realtime import Realtime
 
 AUDIO = b"\1\2" * 1600
 UPDATE: dict[str, Any] = {

@@ -21,6 +21,9 @@ from . import Frame, Open, Wishes
 
 KEY_IN_PROTOCOL = "openai-insecure-api-key."  # a browser can set no header, but it can offer sub-protocols
 
+DAMAGED = ("decode_failed", "not_streamable", "too_large", "unsupported_format")
+"""Codes of errors that are found out while audio is decoded; the recording that they are told about stops."""
+
 
 @dataclass(frozen=True, slots=True)
 class Handshake:

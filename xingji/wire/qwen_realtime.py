@@ -13,7 +13,7 @@ from typing import Any
 
 from ..core.errors import XingjiError
 from ..core.types import SAMPLE_RATE, AudioFormat
-from . import Frame, Open, Pace, Wishes, samples
+from . import NO_END, Frame, Open, Pace, Wishes, samples
 from .dashscope_write import why
 from .dialect import Cancel, Close, Command, Configure, Dialect, Frames, Handshake, Say, Stop, Writer, from_json
 from .qwen_realtime_read import CODECS, Invalid, read_options
@@ -22,7 +22,6 @@ from .socketio_read import LANGUAGES
 
 PATH = "/api-ws/v1/realtime"
 LARGEST = 15 << 20  # bytes of audio in one message
-NO_END = 3600 * SAMPLE_RATE  # silence that ends a sentence where the client does
 NOT_FATAL = ("overloaded", "bad_audio", "audio_gap", "no_session")  # this protocol has no word for them
 CLIENT = ("bad_config", "unsupported_format", "decode_failed", "bad_json", "too_large")  # the session goes on
 

@@ -9,6 +9,9 @@ from .dashscope import Inference
 from .dashscope_write import refused
 from .dialect import Dialect, Handshake, to_json
 from .funasr import FunAsr
+from .nls import PATHS as NLS
+from .nls import Nls
+from .nls_write import refused as nls_refused
 from .qwen_realtime import PATH as QWEN
 from .qwen_realtime import Realtime
 from .simple import Simple
@@ -94,5 +97,16 @@ TABLE: tuple[Entry, ...] = (
         document="docs/protocols/dashscope.md",
         clients=("dashscope 1.25, 2.0 (Python)", "websockets"),
         refuse=lambda error: Refusal(*refused(error)),
+    ),
+    Entry(
+        name="nls",
+        title="阿里云智能语音交互（NLS）：实时转写、一句话识别",
+        title_en="Alibaba's Intelligent Speech Interaction (NLS): transcriber, recogniser",
+        paths=NLS,
+        make=Nls,
+        features=("partials", "vocabulary", "sample_rate", "wav", "connection_reuse", "token"),
+        document="docs/protocols/nls.md",
+        clients=("nls (Python)", "websockets"),
+        refuse=lambda error: Refusal(*nls_refused(error)),
     ),
 )
