@@ -59,7 +59,7 @@ class WebSockets:
         if (plain := green.take_socket(environ)) is None:
             return _refused(entry, XingjiError("not_supported"), start)
         plain.sendall(accepting(key, subprotocol))
-        self._serve(dialect, WebSocket(plain, self._here.settings.max_frame_bytes))
+        self._serve(dialect, WebSocket(plain, max(self._here.settings.max_frame_bytes, dialect.largest)))
         return green.leave(environ)
 
     def _check(self, handshake: Handshake) -> None:

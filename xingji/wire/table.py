@@ -10,7 +10,7 @@ from .dashscope_write import refused
 from .dialect import Dialect, Handshake, to_json
 from .funasr import FunAsr
 from .qwen_realtime import PATH as QWEN
-from .qwen_realtime import Realtime
+from .qwen_realtime import QwenRealtime
 from .simple import Simple
 
 
@@ -89,7 +89,7 @@ TABLE: tuple[Entry, ...] = (
         title="千问实时语音识别（DashScope）",
         title_en="Qwen's realtime recognition (DashScope)",
         paths=(QWEN,),
-        make=Realtime,
+        make=QwenRealtime,
         features=("partials", "server_vad", "manual", "sample_rate", "wav", "token"),
         document="docs/protocols/dashscope.md",
         clients=("dashscope 1.25, 2.0 (Python)", "websockets"),
