@@ -30,6 +30,8 @@ class Handshake:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     offered: tuple[str, ...] = ()  # sub-protocols
+    at: float = 0.0  # seconds since 1970
+    session: object = None  # that a client secret had been made for, as its protocol reads it
 
     @property
     def tokens(self) -> tuple[str, ...]:

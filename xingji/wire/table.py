@@ -9,6 +9,9 @@ from .dashscope import Inference
 from .dashscope_write import refused
 from .dialect import Dialect, Handshake, to_json
 from .funasr import FunAsr
+from .openai_realtime import PATH as OPENAI
+from .openai_realtime import SUBPROTOCOL, OpenAiRealtime
+from .openai_realtime_write import refused as refused_by_openai
 from .qwen_realtime import PATH as QWEN
 from .qwen_realtime import QwenRealtime
 from .simple import Simple
@@ -49,6 +52,7 @@ class Entry:
     clients: tuple[str, ...]  # with which a test has proven it
     subprotocols: tuple[str, ...] = ()  # selected where the client offers one of them
     refuse: Callable[[XingjiError], Refusal] = refusal
+    secrets: bool = False  # a client secret opens it too
 
 
 TABLE: tuple[Entry, ...] = (
@@ -94,5 +98,18 @@ TABLE: tuple[Entry, ...] = (
         document="docs/protocols/dashscope.md",
         clients=("dashscope 1.25, 2.0 (Python)", "websockets"),
         refuse=lambda error: Refusal(*refused(error)),
+    ),
+    Entry(
+        name="openai-realtime",
+        title="OpenAI Realtime 转写会话（GA 与 beta）",
+        title_en="OpenAI's Realtime transcription sessions (GA and beta)",
+        paths=(OPENAI,),
+        make=OpenAiRealtime,
+        features=("partials", "server_vad", "manual", "hotwords", "24khz", "g711", "client_secrets", "token"),
+        document="docs/protocols/openai_realtime.md",
+        clients=("openai 3.52 (Python)", "openai 7.55 (Node)", "websockets"),
+        subprotocols=(SUBPROTOCOL,),
+        refuse=lambda error: Refusal(*refused_by_openai(error)),
+        secrets=True,
     ),
 )
