@@ -305,7 +305,7 @@ def answer(connection: ClientConnection) -> Event:
 
 
 def test_keys_and_secrets(models: Path, tmp_path: Path) -> None:
-    with Server(tmp_path, XINGJI_TOKENS="right") as guarded, client(guarded, "right") as them:
+    with Server(tmp_path, XINGJI_API_KEYS="right") as guarded, client(guarded, "right") as them:
         for key in ("wrong", "ek_0123"):
             with pytest.raises(InvalidStatus) as refused, raw(guarded, additional_headers={"Authorization": key}):
                 pass
