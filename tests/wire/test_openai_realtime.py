@@ -139,6 +139,8 @@ def test_the_updates_say_which_of_the_two_it_is() -> None:
     assert (flat["type"], flat["session"]["input_audio_format"]) == ("session.updated", "pcm16")
     (ga,) = one.say(update(format={"rate": 16000}))
     assert ga["session"]["audio"]["input"]["format"] == {"type": "audio/pcm", "rate": 16000}
+    (pcm16,) = one.say(beta_update(input_audio_format="pcm16"), append())
+    assert pcm16["session"]["input_audio_format"] == "pcm16" and opened(one).format.rate == 24000
     (flat,) = one.say(act("session.update", session={"turn_detection": None}))  # as older programs write it
     assert flat["session"]["turn_detection"] is None
 
@@ -403,6 +405,13 @@ def test_a_model_that_is_not_here_changes_nothing() -> None:
     fails(one.say(update(transcription={"model": "x"})), "model_not_found", "session.audio.input.transcription.model")
     (told,) = one.say(update())
     assert told["session"]["audio"]["input"]["transcription"] is None
+
+
+def test_nor_does_it_while_audio_is_under_way() -> None:
+    one = talk(append())
+    one.refuses = XingjiError("unknown_model")
+    fails(one.say(update(transcription={"model": "x"})), "model_not_found", "session.audio.input.transcription.model")
+    assert Configure not in one.kinds and Stop not in one.kinds
 
 
 def test_keywords_and_what_a_prompt_names_are_hotwords() -> None:

@@ -1,6 +1,6 @@
 """OpenAI's realtime transcription, ``/v1/realtime``: the GA interface and the beta before it (see ``realtime.py``).
 
-Which of the two a client speaks says its header or sub-protocol, and after that its updates. A commit ends the
+A client's header or sub-protocol says which of the two it speaks, and after that its updates do. A commit ends the
 recording in any case: where the server finds the sentences it closes the one that is being spoken, and audio that
 comes later begins another recording. What is said of times counts from the session's first sample.
 """
@@ -107,17 +107,14 @@ class OpenAiRealtime(Realtime):
         beta = kind == BETA_UPDATE or _is_beta(asked, self._telling.beta)
         session = updated(self._session, asked, beta)
         otherwise = session.audio != self._session.audio or (session.turn_detection is None) != self.by_client
+        if self._telling.open and otherwise and self.by_client:
+            said = "先提交或清除缓冲区里的音频。 Commit or clear the buffer first."
+            raise Invalid("invalid_value", said, "session")
+        yield Check(session.wishes())
         if self._telling.open and otherwise:
-            if self.by_client:
-                raise Invalid(
-                    "invalid_value", "先提交或清除缓冲区里的音频。 Commit or clear the buffer first.", "session"
-                )
-            yield Check(session.wishes())
-            yield from self._stop()  # with what follows another recording begins
+            yield from self._stop()  # audio that comes later begins another recording
         elif self._telling.open:
             yield Configure(session.wishes())
-        else:
-            yield Check(session.wishes())
         self._session, self._telling.beta, self._deaf = session, beta, False
         yield Say((self._telling.event(kind + "d", session=self._shown()),))
 

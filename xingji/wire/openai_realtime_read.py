@@ -96,23 +96,16 @@ def updated(before: Session, asked: object, beta: bool) -> Session:
     """``before`` with what is ``asked``. Raises Invalid."""
     asked = _object(asked, "session")
     if beta:
-        given, at = asked, "session"
-        names = {
-            "format": "input_audio_format",
-            "transcription": "input_audio_transcription",
-            "noise_reduction": "input_audio_noise_reduction",
-            "turn_detection": "turn_detection",
-        }
+        given, at, readers = asked, "session", BETA_READERS
     else:
         if asked.get("type", "transcription") != "transcription":
             raise Invalid("session_type_unsupported", "这里只转写。 Only transcription is served here.", "session.type")
         audio, at = _object(_absent(asked.get("audio")), "session.audio"), "session.audio.input"
-        given = _object(_absent(audio.get("input")), at)
-        names = {name: name for name in READERS}
+        given, readers = _object(_absent(audio.get("input")), at), READERS
     changes: dict[str, Any] = {
-        name: READERS[name](getattr(before, name), given[theirs], f"{at}.{theirs}")
-        for name, theirs in names.items()
-        if theirs in given
+        ours: read(getattr(before, ours), given[name], f"{at}.{name}")
+        for name, (ours, read) in readers.items()
+        if name in given
     }
     if "include" in asked:
         changes["include"] = None if asked["include"] is None else _texts(asked["include"], "session.include")
@@ -120,8 +113,6 @@ def updated(before: Session, asked: object, beta: bool) -> Session:
 
 
 def _format(before: Object, asked: object, at: str) -> Object:
-    if isinstance(asked, str) and at.endswith("input_audio_format"):
-        asked = {"type": _one_of(asked, BETA_FORMATS, at) and BETA_FORMATS[asked]}
     wanted = _object(asked, at)
     kind = _one_of(wanted.get("type", before["type"]), ("audio/pcm", *CODECS), f"{at}.type")
     if kind in CODECS:
@@ -130,6 +121,10 @@ def _format(before: Object, asked: object, at: str) -> Object:
     if isinstance(rate, bool) or rate not in PCM_RATES:
         raise Invalid("invalid_value", "应为 24000、16000 或 8000。 must be 24000, 16000 or 8000.", f"{at}.rate")
     return {"type": kind, "rate": rate}
+
+
+def _beta_format(before: Object, asked: object, at: str) -> Object:
+    return _format(before, {"type": BETA_FORMATS[_one_of(asked, BETA_FORMATS, at)], "rate": PCM_RATES[0]}, at)
 
 
 def _turn_detection(before: Object | None, asked: object, at: str) -> Object | None:
@@ -180,11 +175,19 @@ def _noise_reduction(before: Object | None, asked: object, at: str) -> Object | 
     return {"type": kind}
 
 
-READERS: dict[str, Callable[[Any, object, str], Any]] = {
-    "format": _format,
-    "transcription": _transcription,
-    "turn_detection": _turn_detection,
-    "noise_reduction": _noise_reduction,
+Reader = Callable[[Any, object, str], Any]  # of what was before, what is asked, and where
+
+READERS: dict[str, tuple[str, Reader]] = {
+    "format": ("format", _format),
+    "transcription": ("transcription", _transcription),
+    "turn_detection": ("turn_detection", _turn_detection),
+    "noise_reduction": ("noise_reduction", _noise_reduction),
+}
+BETA_READERS: dict[str, tuple[str, Reader]] = {
+    "input_audio_format": ("format", _beta_format),
+    "input_audio_transcription": ("transcription", _transcription),
+    "turn_detection": ("turn_detection", _turn_detection),
+    "input_audio_noise_reduction": ("noise_reduction", _noise_reduction),
 }
 
 
