@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from openai.types.realtime import RealtimeServerEvent
+from pydantic import TypeAdapter
 
 from tests.wire.conversation import Close, Conversation, SentenceDropped, completed, sentence, spoken
 from xingji.core.errors import CODES, XingjiError
@@ -285,6 +287,23 @@ def test_clearing_after_a_commit_marks_the_end() -> None:
     assert one.say(COMMIT, CLEAR) == []
     told = one.happens(*spoken(0, "好。", 0, 100)[1:], completed(100, "好。"))
     assert kinds(told)[-2:] == ["completed", "cleared"]
+
+
+def test_their_own_types_take_all_of_it() -> None:
+    one = talk(update(**INPUT), append(), append())
+    one.happens(
+        *spoken(0, "好。", 0, 100),
+        SpeechStarted(1, 1600),
+        SpeechEnded(1, Span(1600, 3200)),
+        SentenceSettled(sentence(1, Stage.STREAMED, "", 100, 200)),
+    )
+    one.say(COMMIT, CLEAR, COMMIT, "{")
+    one.happens(completed(400, "好。"))
+    assert len(set(kinds(one.told))) == 12
+    types: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
+    for told in one.told:
+        event = types.validate_python(told)
+        assert event.type == told["type"] and not event.model_extra
 
 
 # -- the client commits ----------------------------------------------------------------------------
