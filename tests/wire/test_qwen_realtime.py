@@ -14,7 +14,7 @@ from xingji.core.messages import SentenceRevised, SentenceSettled, SpeechEnded, 
 from xingji.core.types import AudioFormat, Span, Stage
 from xingji.wire import NO_END, Frame, Open, samples
 from xingji.wire.dialect import Cancel, Configure, Handshake, Say, Stop
-from xingji.wire.qwen_realtime import Realtime
+from xingji.wire.qwen_realtime import QwenRealtime
 
 AUDIO = b"\1\2" * 1600
 UPDATE: dict[str, Any] = {
@@ -43,7 +43,7 @@ COMMIT, CLEAR, FINISH = (
 
 
 def talk(*messages: dict[str, Any]) -> Conversation:
-    one = Conversation(Realtime(Handshake("/api-ws/v1/realtime", {"model": "qwen3-asr-flash-realtime"})))
+    one = Conversation(QwenRealtime(Handshake("/api-ws/v1/realtime", {"model": "qwen3-asr-flash-realtime"})))
     one.say(*messages)
     return one
 
@@ -233,7 +233,7 @@ def test_what_is_no_event() -> None:
     fails(one.say("{"), "InvalidParameter")
     fails(one.say(b"1234"), "invalid_value")
     with pytest.raises(XingjiError):
-        Realtime(Handshake("/api-ws/v1/realtime", {"model": "gpt-realtime"}))
+        QwenRealtime(Handshake("/api-ws/v1/realtime", {"model": "gpt-realtime"}))
 
 
 @pytest.mark.parametrize("code", list(CODES))
