@@ -20,6 +20,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.support import ANSWER_S, FRAME, RATE, ROOT, Server, model_directory, silence, utterance
 from tools.record_examples import refreshed
+from tools.record_openai_realtime import openai_realtime
 
 FOLDER = ROOT / "docs" / "protocols"
 SAID, TWO = "name_lintao", "two_sentences"
@@ -240,6 +241,7 @@ RECORDINGS: dict[str, Callable[[str], Found]] = {
     "funasr.md": funasr,
     "dashscope.md": dashscope,
     "nls.md": nls,
+    "openai_realtime.md": openai_realtime,
 }
 
 

@@ -311,8 +311,8 @@ def test_ten_seconds_of_nothing(server: Server) -> None:
     server.wait(lambda: active(server) == 0, NOTICED_S)
 
 
-def test_tokens(models: Path, tmp_path: Path) -> None:
-    with Server(tmp_path, XINGJI_TOKENS="right") as server:
+def test_keys(models: Path, tmp_path: Path) -> None:
+    with Server(tmp_path, XINGJI_API_KEYS="right") as server:
         for path, headers in (("/ws/v1", {}), ("/ws/v1?token=wrong", {}), ("/ws/v1", {"X-NLS-Token": "wrong"})):
             with pytest.raises(InvalidStatus) as refused, opened(server, path, **headers):
                 pass

@@ -21,7 +21,7 @@ from xingji.core.messages import (
 from xingji.core.types import AudioFormat, Span, Stage
 from xingji.wire import NO_END, Frame, Open, samples
 from xingji.wire.dialect import Cancel, Configure, Handshake, Say, Stop
-from xingji.wire.qwen_realtime import Realtime
+from xingji.wire.qwen_realtime import QwenRealtime
 
 AUDIO = b"\1\2" * 1600
 UPDATE: dict[str, Any] = {
@@ -50,7 +50,7 @@ COMMIT, CLEAR, FINISH = (
 
 
 def talk(*messages: dict[str, Any]) -> Conversation:
-    one = Conversation(Realtime(Handshake("/api-ws/v1/realtime", {"model": "qwen3-asr-flash-realtime"})))
+    one = Conversation(QwenRealtime(Handshake("/api-ws/v1/realtime", {"model": "qwen3-asr-flash-realtime"})))
     one.say(*messages)
     return one
 
@@ -240,7 +240,7 @@ def test_what_is_no_event() -> None:
     fails(one.say("{"), "InvalidParameter")
     fails(one.say(b"1234"), "invalid_value")
     with pytest.raises(XingjiError):
-        Realtime(Handshake("/api-ws/v1/realtime", {"model": "gpt-realtime"}))
+        QwenRealtime(Handshake("/api-ws/v1/realtime", {"model": "gpt-realtime"}))
 
 
 @pytest.mark.parametrize("code", list(CODES))
@@ -265,7 +265,7 @@ def test_nothing_breaks_it(body: dict[str, Any]) -> None:
 @pytest.mark.parametrize("by_client", [False, True])
 def test_the_second_pass_hears_the_emotion(by_client: bool) -> None:
     heard = sentence(0, Stage.SECOND_PASS, "太好了！", 0, 900, emotion="happy", language="zh")
-    one = Conversation(Realtime(Handshake("/api-ws/v1/realtime", {"model": "qwen3-asr-flash-realtime"})))
+    one = Conversation(QwenRealtime(Handshake("/api-ws/v1/realtime", {"model": "qwen3-asr-flash-realtime"})))
     if by_client:
         one.say({"type": "session.update", "session": {"turn_detection": None}})
     one.say({"type": "input_audio_buffer.append", "audio": "AAAA"}, {"type": "session.finish"})

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.errors import XingjiError
-from ..core.hotwords import HEAVIEST, LARGEST_TABLE, LIGHTEST, parse
+from ..core.hotword_table import HEAVIEST, LARGEST_TABLE, LIGHTEST, parse
 from ..core.types import Hotword
 from . import Wishes
 from .socketio_read import LANGUAGES
