@@ -165,6 +165,12 @@ class Completed:
     non_speech: tuple[Span, ...]
     length: int
 
+    @property
+    def unread(self) -> bool:
+        """Somebody spoke, and no recogniser could say anything about it."""
+        reasons = {reason for readings in self.readings for _, reason in readings.lost} - {"empty"}
+        return bool(reasons) and not any(sentence.text for sentence in self.sentences)
+
 
 # Jobs: what the session asks of engines. Each carries all it needs.
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,7 +11,7 @@ from itertools import takewhile
 
 from .timing import reworded
 from .types import SAMPLE_RATE, Hypothesis
-from .written import PAUSES, Style, write
+from .written import MARKS, Style, write
 
 STEP, SLOWER = SAMPLE_RATE, 4  # samples of speech at least, and the part of what was heard
 
@@ -32,7 +32,7 @@ class Preview:
 
     def read(self, heard: Hypothesis) -> Hypothesis:
         """What to show, given another reading. ``stable`` never falls, and the stable text never changes."""
-        text = heard.text.rstrip(PAUSES + " ")  # every reading ends in a mark, as if nothing followed
+        text = heard.text.rstrip(MARKS + " ")  # every reading ends in a mark, as if nothing followed
         shown = self._stable + text[_behind(self._stable, text) :]
         agreed = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(shown, self._shown, strict=False)))
         self._stable, self._shown = shown[:agreed], shown
