@@ -33,6 +33,7 @@ from .doors import (
     rest,
     sockets,
     spec,
+    uploads,
     websockets,
 )
 from .engines.lexicon import Jieba
@@ -96,6 +97,7 @@ def create_app(settings: Settings) -> tuple[Flask, SocketIO]:
 def create_rest(settings: Settings) -> Flask:
     """Every route of the gateway, with nothing behind it yet; ``app.extensions["xingji"]`` takes the Services."""
     app = Flask("xingji", static_folder=str(ROOT / "web"), static_url_path="/static")
+    app.request_class = uploads.Request
     app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_bytes + FORM_OVERHEAD
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     answers.register(app)

@@ -46,11 +46,16 @@ def failure(error: XingjiError) -> tuple[Response, int]:
     if error.field is not None:
         body["field"] = error.field
     response = jsonify(body)
-    if "retry_after_ms" in error.detail:
-        response.headers["Retry-After"] = str(-(-int(str(error.detail["retry_after_ms"])) // 1000))
+    response.headers.update(retry_after(error))
     if error.code == "unauthorized":
         response.headers["WWW-Authenticate"] = "Bearer"
     return response, STATUS.get(error.code, 400)
+
+
+def retry_after(error: XingjiError) -> dict[str, str]:
+    """The header that says when to come back, where the error knows."""
+    wait_ms = error.detail.get("retry_after_ms")
+    return {} if wait_ms is None else {"Retry-After": str(-(-int(str(wait_ms)) // 1000))}
 
 
 def allowed(tokens: tuple[str, ...], auth: object, query: Mapping[str, str], header: str | None) -> bool:
