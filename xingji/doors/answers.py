@@ -97,8 +97,9 @@ def register(app: Flask) -> None:
             response.headers["Access-Control-Allow-Origin"] = str(origin)
             response.headers.add("Vary", "Origin")
         response.headers["Access-Control-Allow-Methods"] = "GET, POST, PUT, DELETE, OPTIONS"
-        response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, If-Match"
-        response.headers["Access-Control-Expose-Headers"] = "ETag, Retry-After"
+        # The star is for clients that bring headers of their own, as OpenAI's does; it does not cover the first.
+        response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, If-Match, *"
+        response.headers["Access-Control-Expose-Headers"] = "ETag, Retry-After, x-request-id"
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
 
