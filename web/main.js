@@ -1,6 +1,6 @@
 /** Puts the page together: who hears whom. The only file that knows every part. */
 
-import { setToken } from './access.js';
+import { apiKey, setApiKey } from './access.js';
 import { findObstacle, microphonePermission } from './checks.js';
 import { byId, h } from './dom.js';
 import { copy, download, fileStamp, toJson, toText } from './exports.js';
@@ -70,16 +70,16 @@ function showConnection(line) {
     health.check();
     hotwords.load();
   }
-  if (line === 'unauthorized') notices.show('unauthorized', { tone: 'warning', text: () => t('notice_unauthorized'), extra: tokenForm, lasting: true });
+  if (line === 'unauthorized') notices.show('unauthorized', { tone: 'warning', text: () => t(apiKey() ? 'notice_wrong_key' : 'notice_unauthorized'), extra: keyForm, lasting: true });
   if (line === 'offline') recording.onConnectionLost();
 }
 
-function tokenForm() {
-  const input = h('input', { type: 'password', placeholder: t('token_label'), 'aria-label': t('token_label'), autocomplete: 'off', required: true });
-  const form = h('form', { class: 'token' }, input, h('button', {}, t('token_use')));
+function keyForm() {
+  const input = h('input', { type: 'password', placeholder: t('key_label'), 'aria-label': t('key_label'), 'data-testid': 'api-key', autocomplete: 'off', required: true });
+  const form = h('form', { class: 'api-key' }, input, h('button', {}, t('key_use')));
   form.addEventListener('submit', (event) => {
     event.preventDefault();
-    setToken(input.value.trim());
+    setApiKey(input.value.trim());
     session.reconnect();
   });
   return form;

@@ -86,7 +86,7 @@ def happens(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 @pytest.mark.parametrize("method, path", [("get", "/v1/models"), ("get", "/v1/models/x"), ("post", PATH)])
 def test_keys(method: str, path: str) -> None:
-    asked = client(tokens=("secret",))
+    asked = client(api_keys=("secret",))
     for headers in ({}, {"Authorization": "Bearer wrong"}):
         answer = asked.open(path, method=method, headers=headers)
         assert error(answer) == (401, "invalid_api_key", None)

@@ -224,7 +224,7 @@ def test_unknown_routes_and_methods_answer_json(server: Server, method: str) -> 
 
 
 def test_tokens_keep_strangers_out(models: Any, tmp_path: Any) -> None:
-    with Server(tmp_path, XINGJI_TOKENS="secret,other") as server:
+    with Server(tmp_path, XINGJI_API_KEYS="secret,other") as server:
         assert server.get("/api/asr/models").status_code == 401
         assert server.get("/api/asr/models?token=secret").status_code == 200
         assert server.get("/api/asr/models", headers={"Authorization": "Bearer other"}).status_code == 200

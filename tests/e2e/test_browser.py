@@ -3,11 +3,12 @@
 import os
 import wave
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.support import RATE, Server, Utterance, chromium, utterance
+from tests.support import RATE, SPEECH, Server, Utterance, chromium, utterance
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -36,6 +37,13 @@ def said() -> Utterance:
 
 @pytest.fixture
 def page(server: Server, said: Utterance, tmp_path: Path) -> Iterator[playwright.Page]:
+    with opened(server, said, tmp_path) as found:
+        yield found
+
+
+@contextmanager
+def opened(server: Server, said: Utterance, tmp_path: Path, state: str = "online") -> Iterator[playwright.Page]:
+    """The page, as soon as its connection is in that ``state``."""
     microphone = tmp_path / "microphone.wav"
     with wave.open(str(microphone), "wb") as file:
         file.setnchannels(1)
@@ -54,7 +62,7 @@ def page(server: Server, said: Utterance, tmp_path: Path) -> Iterator[playwright
         errors: list[str] = []
         found.on("pageerror", lambda error: errors.append(str(error)))
         found.goto(f"http://localhost:{server.port}/")
-        found.wait_for_selector("[data-testid=connection-state][data-state=online]", timeout=30_000)
+        found.wait_for_selector(f"[data-testid=connection-state][data-state={state}]", timeout=30_000)
         yield found
         context.close()
         assert errors == []
@@ -124,3 +132,31 @@ def test_hotwords_are_edited_on_the_page(page: playwright.Page, server: Server) 
     shoot(page, "hotwords")
     server.hotwords.write_text('{"hotwords": []}', "utf-8")
     server.wait(lambda: server.get("/api/asr/hotwords").json()["data"]["count"] == 0, 20)
+
+
+def test_the_key_is_asked_for_once_and_kept(models: Path, said: Utterance, tmp_path: Path) -> None:
+    with (
+        Server(tmp_path, XINGJI_API_KEYS="the-key") as guarded,
+        opened(guarded, said, tmp_path, "unauthorized") as page,
+    ):
+        for key, state in (("wrong", "unauthorized"), ("the-key", "online")):
+            by(page, "api-key").fill(key)
+            by(page, "api-key").press("Enter")
+            page.wait_for_selector(f"[data-testid=connection-state][data-state={state}]", timeout=30_000)
+        page.reload()
+        page.wait_for_selector("[data-testid=connection-state][data-state=online]", timeout=30_000)
+        assert by(page, "api-key").count() == 0
+        by(page, "upload-input").set_input_files(str(SPEECH / "question.wav"))
+        assert text_of(page, "upload-result", 4)
+        by(page, "record-button").click()
+        assert text_of(page, "live-text", 4)
+        by(page, "record-button").click()
+        by(page, "final-sensevoice").wait_for(state="visible", timeout=60_000)
+
+
+def test_a_server_that_is_open_to_others_is_warned_of(models: Path, said: Utterance, tmp_path: Path) -> None:
+    with Server(tmp_path, XINGJI_HOST="0.0.0.0") as open_to_all, opened(open_to_all, said, tmp_path) as page:
+        by(page, "notice-no_api_keys").wait_for(state="visible", timeout=30_000)
+        shoot(page, "open")
+        assert "XINGJI_API_KEYS" in (by(page, "notice-no_api_keys").text_content() or "")
+        assert by(page, "notice-minipack").count() == open_to_all.get("/api/health").json()["minipack"]

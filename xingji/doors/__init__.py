@@ -40,6 +40,7 @@ class Services:
     metrics: Metrics
     started: float  # time.monotonic()
     gates: dict[str, Gate[Any]] = field(default_factory=dict)  # by Socket.IO sid or own id
+    hosts: tuple[str, ...] = ()  # on which a server of its own listens, besides the setting
 
     def end_idle_connections(self) -> None:
         """For ever; the only thread that does."""

@@ -15,19 +15,12 @@ from ..wire.openai_read import Asked, Failure, model_id, read_form
 from ..wire.openai_write import ALIVE, Stream, answer, failed, model
 from ..wire.openai_write import refused as refusal
 from . import services
-from .answers import allowed, retry_after
+from .answers import retry_after
 from .uploads import keep_files, on_disk, sent_file, upload_limits
 
 log = logging.getLogger(__name__)
 
 api = Blueprint("openai", __name__, url_prefix="/v1")
-
-
-@api.before_request
-def check_key() -> None:
-    header = request.headers.get("Authorization")
-    if request.method != "OPTIONS" and not allowed(services().settings.tokens, None, request.args, header):
-        raise XingjiError("unauthorized")
 
 
 @api.get("/models")

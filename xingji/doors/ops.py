@@ -8,6 +8,7 @@ from flask import Blueprint, Response, current_app, jsonify
 from .. import __version__
 from ..runtime.metrics import CONTENT_TYPE
 from . import services
+from .cautions import cautions
 
 pages = Blueprint("ops", __name__)
 
@@ -63,6 +64,9 @@ def health() -> Response:
             "llm": llm,
             "recognisers": here.hub.recognisers.status(),
             "minipack": here.models.minipack,
+            "warnings": [
+                {"code": caution.code, "message": caution.zh, "message_en": caution.en} for caution in cautions(here)
+            ],
         }
     )
 

@@ -21,7 +21,7 @@ from ..wire import milliseconds
 from ..wire.socketio import PROTOCOL_VERSION, Message, SocketIoWire
 from ..wire.socketio_read import read_audio, read_hotwords, read_start
 from . import SENDING_S, Services, services
-from .answers import allowed
+from .access import admits, shown_in_request
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +43,11 @@ def register(socketio: SocketIO) -> None:
 
 def handle_connect(auth: object = None) -> None:
     here, sid = services(), _sid()
-    if not allowed(here.settings.tokens, auth, request.args, request.headers.get("Authorization")):
-        raise ConnectionRefusedError("unauthorized", {"code": "unauthorized"})
+    token = auth.get("token") if isinstance(auth, dict) else None
+    if not admits(here.settings.api_keys, (*shown_in_request(), *([token] if isinstance(token, str) else []))):
+        refused = XingjiError("unauthorized")
+        told = {"code": refused.code, "message": refused.meaning.zh, "message_en": refused.meaning.en}
+        raise ConnectionRefusedError("unauthorized", told)
     transport = _Transport(here.socketio, sid)
     outbox: Outbox[Message] = Outbox(transport.send, transport.pending)
     here.gates[sid] = Gate(here.hub, SocketIoWire(), outbox, transport.keep_alive)
