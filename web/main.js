@@ -8,6 +8,7 @@ import { HealthWatch } from './health.js';
 import { HotwordPanel } from './hotwords.js';
 import { applyTo, choose, current, t } from './i18n.js';
 import { Meter } from './meter.js';
+import { Models } from './models.js';
 import { renderFacts } from './microphone-facts.js';
 import { Notices } from './notices.js';
 import { listenForPresses } from './press.js';
@@ -24,13 +25,14 @@ let state = EMPTY;
 let recordedMs = 0;
 let microphone = null;
 
-const view = new View();
+const view = new View((id) => models.name(id));
 const meter = new Meter(byId('meter'));
 const notices = new Notices(byId('notices'));
 const settings = new Settings(byId('options'), () => health.render());
 const health = new HealthWatch(settings, notices);
+const models = new Models(settings);
 const hotwords = new HotwordPanel();
-const upload = new UploadPanel(() => ({ language: settings.recognition.language, llm: settings.llm, session_id: session.id ?? '' }));
+const upload = new UploadPanel(() => ({ ...settings.common, session_id: session.id ?? '' }));
 const session = new Session({ onEvent: receive, onConnection: showConnection });
 const recording = new Recording({ session, settings, notices, dispatch, phase: () => state.phase, onFrame: measure, onMicrophone: showMicrophone });
 
@@ -69,6 +71,7 @@ function showConnection(line) {
     notices.clear('unauthorized');
     health.check();
     hotwords.load();
+    models.load();
   }
   if (line === 'unauthorized') notices.show('unauthorized', { tone: 'warning', text: () => t(apiKey() ? 'notice_wrong_key' : 'notice_unauthorized'), extra: keyForm, lasting: true });
   if (line === 'offline') recording.onConnectionLost();

@@ -52,7 +52,7 @@ export class Session {
     this.#socket.emit('start_recording', options);
   }
 
-  /** One frame of int16 PCM as an ArrayBuffer. Frames given before the server is ready wait for it. */
+  /** One frame of int16 PCM, or slice of WebM, as an ArrayBuffer. Frames given before the server is ready wait for it. */
   send(frame) {
     if (this.#listening) this.#socket.emit('audio_data', frame);
     else this.#held.push(frame);

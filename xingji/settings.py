@@ -20,7 +20,9 @@ Port = Annotated[
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="XINGJI_", env_file=".env", extra="ignore", populate_by_name=True)
 
-    host: str = Field("127.0.0.1", description="监听地址；对外服务时设为 0.0.0.0。 Address to listen on.")
+    host: str = Field(
+        "127.0.0.1", description="监听地址；对外服务时先设 XINGJI_API_KEYS，再设为 0.0.0.0。 Address to listen on."
+    )
     port: int = Field(5006, ge=0, le=65535, description="监听端口。 Port to listen on.")
     funasr_port: int = Field(
         10095,

@@ -338,7 +338,7 @@ def settings(max_upload_bytes: int = 1, **more: Any) -> Settings:
 def client(wanted: Settings, **parts: Any) -> FlaskClient:
     """The routes, with nothing behind them but ``parts``; whatever asks for more fails."""
     app = create_rest(wanted)
-    app.extensions["xingji"] = SimpleNamespace(settings=wanted, gates={}, hosts=(), **parts)
+    app.extensions["xingji"] = SimpleNamespace(settings=wanted, gates={}, ports={}, hosts=(), **parts)
     return app.test_client()
 
 
@@ -445,7 +445,7 @@ def test_health_says_why_models_run_on_the_cpu(reason: str) -> None:
     loaded.set()
     facts = {part: {"device": "cpu"} for part in ("vad", "paraformer", "punc", "sensevoice")}
     links = {
-        role: SimpleNamespace(role=role, ready=loaded, models=facts, degraded=why, state=state, restarts=0)
+        role: SimpleNamespace(role=role, ready=loaded, models=facts, degraded=why, state=state, restarts=0, waiting=0)
         for role, why, state in (("stream", reason, "starting"), ("segment", None, "ready"))
     }
     parts = {

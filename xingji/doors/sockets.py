@@ -14,6 +14,7 @@ from engineio.packet import PING, Packet
 from flask import request
 from flask_socketio import ConnectionRefusedError, SocketIO
 
+from ..audio import CONTAINERS
 from ..core.errors import XingjiError
 from ..runtime.gate import Gate, Recording
 from ..runtime.outbox import Outbox
@@ -26,6 +27,8 @@ from .access import admits, shown_in_request
 log = logging.getLogger(__name__)
 
 Ack = dict[str, Any]
+
+FEATURES = ("segment_result", "hotwords", "cancel")
 
 
 def register(socketio: SocketIO) -> None:
@@ -159,7 +162,7 @@ def _welcome(here: Services, sid: str) -> dict[str, Any]:
             "idle_timeout_s": settings.idle_s,
             "connection_timeout_s": settings.connection_timeout_s,
         },
-        "features": ["segment_result", "hotwords", "cancel"] + (["llm"] if here.hub.llm_model else []),
+        "features": [*FEATURES, *CONTAINERS] + (["llm"] if here.hub.llm_model else []),
     }
 
 

@@ -109,6 +109,7 @@ def listen(here: Services, name: str, port: int) -> None:
             time.sleep(RETRY_S)
             continue
         with listener:
+            here.ports[name] = port
             log.info("entry point", extra={"route": f"{host}:{port}/", "methods": "WebSocket", "protocol": name})
             # Of werkzeug's server only how it reads a request and starts its thread: its own binding would end the
             # process, and its own loop waits in a way that gunicorn's worker cannot make green.
