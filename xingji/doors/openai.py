@@ -2,15 +2,17 @@
 
 import logging
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException
 
 from ..core.errors import XingjiError
 from ..runtime.upload import Transcription
 from ..runtime.upload import transcribe as run
 from ..wire import Pace, samples
+from ..wire.dialect import to_json
 from ..wire.openai_read import Asked, Failure, model_id, read_form
 from ..wire.openai_write import ALIVE, Stream, answer, failed, model
 from ..wire.openai_write import refused as refusal
@@ -25,7 +27,7 @@ api = Blueprint("openai", __name__, url_prefix="/v1")
 
 @api.get("/models")
 def models() -> Response:
-    return jsonify({"object": "list", "data": [model(id) for id in _choices()]})
+    return _json({"object": "list", "data": [model(id) for id in _choices()]})
 
 
 @api.get("/models/<path:id>")
@@ -33,7 +35,7 @@ def one_model(id: str) -> Response:
     """Also by the names that programs have in them."""
     if (model_id(id) or services().hub.recognisers.default) not in _choices():
         raise XingjiError("unknown_model")
-    return jsonify(model(id))
+    return _json(model(id))
 
 
 @api.post("/audio/transcriptions")
@@ -45,13 +47,18 @@ def transcribe() -> Response:
     if asked.stream:
         return _streamed(Transcription(here.hub, path, asked.wishes, upload_limits()), asked)
     said = answer(run(here.hub, path, asked.wishes, upload_limits()), asked)
-    return Response(said, content_type="text/plain; charset=utf-8") if isinstance(said, str) else jsonify(said)
+    return Response(said, content_type="text/plain; charset=utf-8") if isinstance(said, str) else _json(said)
 
 
 @api.post("/audio/translations")
 def translate() -> Response:
     sent_file()  # only who has sent it all gets to hear the answer
     raise XingjiError("not_supported")
+
+
+def _json(body: Mapping[str, Any]) -> Response:
+    """Fields in the order in which OpenAI has them."""
+    return Response(to_json(body), content_type="application/json")
 
 
 def _choices() -> list[str]:
@@ -92,7 +99,7 @@ def _events(running: Transcription, stream: Stream) -> Iterator[str]:
 @api.errorhandler(Failure)
 def refused(error: XingjiError | Failure) -> tuple[Response, int]:
     status, body = refusal(error)
-    response = jsonify(body)
+    response = _json(body)
     if isinstance(error, XingjiError):
         response.headers.update(retry_after(error))
     return response, status

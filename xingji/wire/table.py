@@ -1,4 +1,5 @@
-"""The protocols that a raw WebSocket may speak here: a line each. ``/api/protocols`` and the READMEs show it."""
+"""The protocols of others that are spoken here, over a raw WebSocket or over HTTP: a line each. ``/api/protocols`` and
+the READMEs show it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,18 +36,22 @@ def refusal(error: XingjiError) -> Refusal:
     return Refusal({"unauthorized": 401, "internal": 500}.get(error.code, 400), to_json(body))
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """``make`` begins a connection or raises XingjiError, which ``refuse`` puts in the protocol's own words."""
-
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protocol:
     name: str
     title: str  # Chinese
     title_en: str
     paths: tuple[str, ...]
-    make: Callable[[Handshake], Dialect]
     features: tuple[str, ...]
     document: str
     clients: tuple[str, ...]  # with which a test has proven it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry(Protocol):
+    """``make`` begins a connection or raises XingjiError, which ``refuse`` puts in the protocol's own words."""
+
+    make: Callable[[Handshake], Dialect]
     subprotocols: tuple[str, ...] = ()  # selected where the client offers one of them
     refuse: Callable[[XingjiError], Refusal] = refusal
 
@@ -94,5 +99,17 @@ TABLE: tuple[Entry, ...] = (
         document="docs/protocols/dashscope.md",
         clients=("dashscope 1.25, 2.0 (Python)", "websockets"),
         refuse=lambda error: Refusal(*refused(error)),
+    ),
+)
+
+OVER_HTTP: tuple[Protocol, ...] = (
+    Protocol(
+        name="openai",
+        title="OpenAI 转写接口（HTTP）",
+        title_en="OpenAI's transcriptions (HTTP)",
+        paths=("/v1/audio/transcriptions", "/v1/models"),
+        features=("files", "stream", "hotwords", "word_times", "subtitles", "token"),
+        document="docs/protocols/openai.md",
+        clients=("openai 1.109, 2.8, 3.52 (Python)", "openai 7.55 (Node)", "curl"),
     ),
 )
