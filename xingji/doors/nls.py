@@ -1,7 +1,6 @@
 """``/stream/v1/asr``: one audio in the body, its text in the answer, as clients of Alibaba's NLS know it."""
 
 import logging
-import re
 import shutil
 import time
 import uuid
@@ -16,10 +15,11 @@ from ..audio import is_container, wav_header
 from ..core.errors import XingjiError
 from ..core.messages import Completed
 from ..core.transcript import join
-from ..core.types import SAMPLE_RATE, Hotword, Sentence
+from ..core.types import SAMPLE_RATE, Sentence
 from ..runtime.upload import transcribe as run
 from ..wire import Pace, Wishes, samples, seconds
-from ..wire.socketio_read import read_hotwords
+from ..wire.nls_read import read_vocabulary
+from ..wire.nls_status import SUCCESS, why
 from . import services
 from .answers import retry_after
 from .uploads import fallback, flag, spoken, spool, upload_limits
@@ -28,26 +28,8 @@ log = logging.getLogger(__name__)
 
 api = Blueprint("nls", __name__, url_prefix="/stream/v1/asr")
 
-SUCCESS = 20_000_000
-# code → (their status, HTTP status, their name for it); what is not here is the client's fault.
-STATUS = {
-    "unauthorized": (40_000_001, 403, "ACCESS_DENIED"),
-    "empty_file": (40_000_002, 400, "MESSAGE_INVALID"),
-    "unsupported_format": (40_000_002, 400, "MESSAGE_INVALID"),
-    "decode_failed": (40_000_002, 400, "MESSAGE_INVALID"),
-    "bad_parameter": (40_000_003, 400, "PARAMETER_INVALID"),
-    "bad_config": (40_000_003, 400, "PARAMETER_INVALID"),
-    "unknown_model": (40_000_003, 400, "PARAMETER_INVALID"),
-    "too_large": (40_000_003, 413, "PARAMETER_INVALID"),
-    "busy": (40_000_005, 429, "TOO_MANY_REQUESTS"),
-    "not_ready": (50_300_018, 503, "SERVICE_UNAVAILABLE"),
-    "internal": (50_000_000, 500, "SERVER_ERROR"),
-}
-OTHER = (40_000_000, 400, "CLIENT_ERROR")
-BAD_RATE = 41_010_101
 RATES = range(8_000, 48_001)
 COPIED = 1 << 16  # bytes of the body at a time
-_INLINE = re.compile(r"(\S+)\s+(\d{1,3})")  # "词1 20 词2 15"
 
 
 @api.post("")
@@ -56,9 +38,9 @@ def transcribe() -> Response:
     rate = _rate()
     marks = flag(request.args, "enable_punctuation_prediction", True)
     words = flag(request.args, "word_timestamps", False)
-    for known in ("enable_voice_detection", "disfluency", "enable_speaker_diarization"):
+    for known in ("enable_voice_detection", "enable_speaker_diarization"):
         flag(request.args, known, False)  # accepted, and without effect
-    table, hotwords = _vocabulary()
+    table, hotwords = read_vocabulary(request.args.get("vocabulary_id") or "")
     wishes = Wishes(
         hotwords=hotwords,
         hotword_table=table,
@@ -66,6 +48,7 @@ def transcribe() -> Response:
         llm=False,
         punctuation=marks,
         itn=flag(request.args, "enable_inverse_text_normalization", True),
+        remove_fillers=flag(request.args, "disfluency", False),
         pace=Pace(samples(here.settings.sentence_silence_ms)),
         model=request.args.get("model_id") or None,
     )
@@ -114,13 +97,10 @@ def models() -> Response:
 
 @api.errorhandler(XingjiError)
 def failed(error: XingjiError) -> tuple[Response, int]:
-    status, http, name = STATUS.get(error.code, OTHER)
-    if error.field == "sample_rate":
-        status, name = BAD_RATE, "UNSUPPORTED_SAMPLE_RATE"
-    where = f" ({error.field})" if error.field else ""
-    response = _answer({"result": "", "status": status, "message": f"Gateway:{name}:{error.meaning.en}{where}"})
+    failure = why(error)
+    response = _answer({"result": "", "status": failure.status, "message": str(failure)})
     response.headers.update(retry_after(error))
-    return response, http
+    return response, failure.http
 
 
 @api.errorhandler(HTTPException)
@@ -189,22 +169,3 @@ def _rate() -> int:
     if not (value.isascii() and value.isdigit() and int(value[:6]) in RATES):
         raise XingjiError("bad_parameter", field="sample_rate")
     return int(value)
-
-
-def _vocabulary() -> tuple[str | None, tuple[Hotword, ...]]:
-    """The id of a named table, or words with weights in the parameter itself."""
-    said = (request.args.get("vocabulary_id") or "").strip()
-    if not said:
-        return None, ()
-    try:
-        services().tables.read(said)
-    except XingjiError:
-        found = _INLINE.findall(said)
-        if not found:
-            raise XingjiError("bad_parameter", field="vocabulary_id") from None
-        weighted = [{"text": word, "weight": max(1, min(100, int(weight)))} for word, weight in found]
-        try:
-            return None, read_hotwords(weighted)
-        except XingjiError as error:
-            raise XingjiError("bad_parameter", field="vocabulary_id") from error
-    return said, ()

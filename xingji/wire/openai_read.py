@@ -7,25 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.errors import XingjiError
-from ..core.hotwords import LONGEST_WORD, parse
+from ..core.hotword_table import parse
 from ..core.types import Hotword
 from . import Pace, Wishes
-from .funasr import weighted
+from .funasr_read import weighted
+from .openai_realtime_read import OURS, WITHOUT_SECOND_PASS, known_language, terms
 
 FORMATS = ("json", "text", "srt", "vtt", "verbose_json", "diarized_json")
 STREAMED = ("json", "text", "diarized_json")  # with times that are not in the events a client would get less than asked
 GRANULARITIES = ("word", "segment")
 
-LANGUAGES = {"zh": "chinese", "en": "english", "yue": "cantonese", "ja": "japanese", "ko": "korean"}
-_CODES = {name: code for code, name in LANGUAGES.items()} | {"mandarin": "zh", "cmn": "zh"}
-
-# Names that programs have in them, whatever does the work here. None: the server's default.
-_OPENAI = re.compile(r"whisper-1|gpt(-4o(-mini)?)?-transcribe(-diarize)?(-\d{4}-\d\d-\d\d)?")
-_OURS = {"paraformer-sensevoice": None, "paraformer-streaming": None, "sensevoice-small": "sensevoice"}
-STREAMING = "paraformer-streaming"  # the streaming recogniser alone
-
-_TERM = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+&'/_-]*|[\u3400-\u9fff]+")
-_LONGEST_TERM = 8  # Han characters; more is a sentence, which nobody says again
+# What programs have in them, whatever does the work here: the server's default model.
+_DEFAULT = re.compile(
+    rf"whisper-1|gpt(-4o(-mini)?)?-transcribe(-diarize)?(-\d{{4}}-\d\d-\d\d)?|paraformer-sensevoice|{WITHOUT_SECOND_PASS}"
+)
 
 Form = Mapping[str, Sequence[str]]
 
@@ -60,7 +55,7 @@ def read_form(form: Form, pace: Pace) -> Asked:
         raise Failure("stream 不能与这个 response_format 同用。 Not with stream.", "response_format")
     wanted = _granularities(form, format)
     _check_temperature(form)
-    only_streaming = model == STREAMING
+    only_streaming = model == WITHOUT_SECOND_PASS
     wishes = Wishes(
         language=_language(form),
         hotwords=_hotwords(form),
@@ -75,7 +70,7 @@ def read_form(form: Form, pace: Pace) -> Asked:
 
 def model_id(name: str) -> str | None:
     """Which model of the registry is meant; None: the server's default."""
-    return None if _OPENAI.fullmatch(name) else _OURS.get(name, name)
+    return None if _DEFAULT.fullmatch(name) else OURS.get(name, name)
 
 
 def _granularities(form: Form, format: str) -> tuple[str, ...]:
@@ -106,15 +101,10 @@ def _language(form: Form) -> str:
 
 
 def _code(said: str, param: str) -> str:
-    """``zh``, ``zh-CN`` and ``Chinese`` are one."""
-    name = said.strip().lower()
-    if name == "auto":
-        return name
-    base = re.split("[-_]", name)[0]
-    found = _CODES.get(name) or (base if base in LANGUAGES else _CODES.get(base))
-    if found is None:
-        raise _invalid(param, tuple(LANGUAGES))
-    return found
+    code = known_language(said)
+    if code is None:
+        raise _invalid(param, ("zh", "en", "yue", "ja", "ko"))
+    return code
 
 
 # -- hotwords -------------------------------------------------------------------------------------
@@ -130,22 +120,6 @@ def _hotwords(form: Form) -> tuple[Hotword, ...]:
             raise Failure(f"{param} 不合规则：{detail}", param) from error
         found += items
     return parse([*found, *terms(_one(form, "prompt"))])
-
-
-def terms(prompt: str) -> list[str]:
-    """Words of a prompt that are worth expecting: short runs of Han characters, names and abbreviations.
-
-    >>> terms("会议讨论 DashScope、星声记和 Qwen3-ASR。the rest is prose")
-    ['会议讨论', 'DashScope', '星声记和', 'Qwen3-ASR']
-    """
-    found = (match.group().rstrip(".'/_-&") for match in _TERM.finditer(prompt))
-    return [term for term in dict.fromkeys(found) if _is_term(term)]
-
-
-def _is_term(term: str) -> bool:
-    if not term.isascii():
-        return 2 <= len(term) <= _LONGEST_TERM
-    return 2 <= len(term) <= LONGEST_WORD and term != term.lower()
 
 
 def _extra(text: str) -> list[Any]:

@@ -14,8 +14,9 @@ from ..core.transcript import join, parted, pieces
 from ..core.types import SAMPLE_RATE, Sentence, Span
 from . import seconds
 from .dialect import Frames, InOrder, to_json
-from .openai_read import LANGUAGES, Asked, Failure
+from .openai_read import Asked, Failure
 
+NAMES = {"zh": "chinese", "en": "english", "yue": "cantonese", "ja": "japanese", "ko": "korean"}
 SPEAKER = "A"  # of one, since nobody tells them apart here
 CREATED = 1_700_000_000  # clients insist on a date, and the registry knows none
 
@@ -100,7 +101,7 @@ def _language(told: Sequence[Sentence], asked: Asked) -> str:
     for sentence in told:
         count[sentence.language or asked.wishes.language] += len(sentence.text)
     code = max(count, key=lambda code: count[code]) if count else asked.wishes.language
-    return LANGUAGES.get(code, "unknown")
+    return NAMES.get(code, "unknown")
 
 
 def _segment(id: int, sentence: Sentence, text: str, span: Span) -> Body:
