@@ -184,8 +184,8 @@ def test_what_is_closed_early_leaves_nothing_behind(
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(upload, "decode_file", decode_file)
             running = transcription(hub)
-        for _, event in zip(range(asked), running, strict=False):
-            assert event is not None
+        for _ in zip(range(asked), running, strict=False):
+            pass
         running.close()
         running.close()
         join_recordings()

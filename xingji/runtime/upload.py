@@ -38,7 +38,7 @@ class Decoded:
 
 class Transcription:
     """A file that is being recognised. Iterating over it, once, does the work and gives what happens: events of the
-    session up to Completed, and None about once a second while nothing does. It does not run ahead of its reader.
+    session up to Completed, and None about once a second besides. It does not run ahead of its reader.
 
     Iterating raises XingjiError: what ``decode_file`` raises, or one of ``CUT_SHORT``. Must be closed in the end.
     """
@@ -58,15 +58,15 @@ class Transcription:
         self._driver = hub.open(wishes, Decoded(), self._tell)
 
     def __iter__(self) -> Iterator[Event | None]:
-        told_at = time.monotonic()
+        ticked_at = time.monotonic()
         while not self._over:
-            self._feed()
-            while (event := self._next()) is not None:
+            if (event := self._next()) is not None:
                 yield event
-                told_at = time.monotonic()
-            if time.monotonic() - told_at >= TICK_S:
+            else:
+                self._feed()
+            if not self._over and time.monotonic() - ticked_at >= TICK_S:
                 yield None
-                told_at = time.monotonic()
+                ticked_at = time.monotonic()
 
     def close(self) -> None:
         """Nothing goes on after this; harmless when all is done."""
@@ -85,8 +85,6 @@ class Transcription:
 
     def _next(self) -> Event | None:
         """None where nothing has happened. Waits for it when there is nothing else to do."""
-        if self._over:
-            return None
         try:
             told = self._told.get(timeout=TICK_S if self._driver.stopped else 0)
         except Empty:
