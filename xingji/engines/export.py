@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
+from onnxruntime.tools.symbolic_shape_infer import SymbolicShapeInference
 from torch import Tensor, nn
 
 from xingji.core.messages import Decode, NoSpeech, Transcribe
@@ -125,6 +126,7 @@ def _decoder(model: Any) -> _Signature:
     )
 
 
+_KEPT = "past."  # keys and values; between calls an int8 graph has them in half the bits, which its own rounding hides
 _BIAS = {0: "rows", 3: "past_and_frames"}
 _NEW = {1: "rows", 3: "frames"}
 
@@ -134,7 +136,7 @@ def _bias() -> Tensor:
 
 
 def _looked_back_on(layers: int, block: Any) -> tuple[dict[str, Tensor], dict[str, dict[int, str]]]:
-    names = [f"past.{number}" for number in range(2 * layers)]
+    names = [f"{_KEPT}{number}" for number in range(2 * layers)]
     return {name: torch.zeros(_ROWS, block.h, _PAST, block.d_k) for name in names}, {
         name: {0: "rows", 2: "past"} for name in names
     }
@@ -151,20 +153,24 @@ _SIGNATURES: Mapping[str, Callable[[Any], _Signature]] = {
 
 def _write(network: nn.Module, call: _Signature, path: Path, precision: Precision) -> None:
     """Write ``network`` to ``path``."""
+    inputs = {
+        name: x.half() if precision == "int8" and name.startswith(_KEPT) else x for name, x in call.inputs.items()
+    }
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # of tracing, and of a newer exporter that needs more packages
         torch.onnx.export(
             network.eval(),
-            tuple(call.inputs.values()),
+            tuple(inputs.values()),
             str(path),
-            input_names=list(call.inputs),
+            input_names=list(inputs),
             output_names=list(call.outputs),
             dynamic_axes={name: dict(axes) for name, axes in call.varying.items()},
             opset_version=_OPSET,
             dynamo=False,
         )
-    if precision == "int8":
-        onnx.save(quantise(onnx.load(path)), path)
+    # Where two shapes are known to be the same, the runtime keeps one memory for both.
+    model = SymbolicShapeInference.infer_shapes(onnx.load(path), auto_merge=True)
+    onnx.save(quantise(model) if precision == "int8" else model, path)
 
 
 def _read_segment(engine: SenseVoice, clip: Samples) -> str:
