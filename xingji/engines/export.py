@@ -90,10 +90,15 @@ def _segment(model: Any) -> _Signature:
         {"features": features, "prompt": torch.tensor([[0, 1, 2, 14]] * _ROWS), "lengths": lengths},
         {
             **{"features": {0: "rows", 1: "frames"}, "prompt": {0: "rows"}, "lengths": {0: "rows"}},
-            "logits": {0: "rows", 1: "frames_and_prompt"},
+            **{name: {0: "rows", 1: "frames_and_prompt"} for name in ("encoded", "best", "sure")},
         },
-        ("logits",),
+        ("encoded", "best", "sure"),
     )
+
+
+def _head(model: Any) -> _Signature:
+    encoded = torch.zeros(_FRAMES, model.ctc.ctc_lo.in_features)
+    return _Signature({"encoded": encoded}, {"encoded": {0: "frames"}, "logits": {0: "frames"}}, ("logits",))
 
 
 def _encoder(model: Any) -> _Signature:
@@ -146,6 +151,7 @@ _SIGNATURES: Mapping[str, Callable[[Any], _Signature]] = {
     "detector": _detector,
     "punctuation": _punctuation,
     "segment": _segment,
+    "head": _head,
     "encoder": _encoder,
     "decoder": _decoder,
 }

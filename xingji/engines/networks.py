@@ -14,8 +14,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from xingji.engines.layers import Batch, attended, convolved, looking_back, mixed, parts, projected, query_scale
+
+_PART = 1024  # tokens of a vocabulary that are scored at a time
 
 
 class Detector(nn.Module):
@@ -68,7 +71,7 @@ class Punctuation(nn.Module):
 
 
 class Segment(nn.Module):
-    """SenseVoice: whole segments to scores of every frame."""
+    """SenseVoice: whole segments to the best token of every frame."""
 
     def __init__(self, model: Any) -> None:
         """``model`` is a ``SenseVoiceSmall``."""
@@ -81,9 +84,12 @@ class Segment(nn.Module):
         self.head = model.ctc.ctc_lo
         self.scale = encoder.output_size() ** 0.5
 
-    def forward(self, features: Tensor, prompt: Tensor, lengths: Tensor) -> Tensor:
-        """``features`` (B, T, F), ``prompt`` (B, 4) and ``lengths`` (B,) int64, frames of each row: the logits
-        (B, 4 + T, V); the first four frames answer the prompt."""
+    def forward(self, features: Tensor, prompt: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """``features`` (B, T, F), ``prompt`` (B, 4) and ``lengths`` (B,) int64, frames of each row.
+
+        Returns of every frame the encoding (B, 4 + T, W), of which ``Head`` makes logits, the best token (B, 4 + T)
+        int64 and its log-probability (B, 4 + T). The first four frames answer the prompt.
+        """
         x = self.positions(torch.cat((self.prompts(prompt), features), dim=1) * self.scale)
         batch = Batch.of(x)
         inside = torch.arange(x.shape[1], device=x.device)[None] < (lengths + prompt.shape[1])[:, None]
@@ -94,12 +100,45 @@ class Segment(nn.Module):
         x = self.norm(x)
         for layer in _stock(self.upper):
             x = self._layer(layer, x, inside, bias, batch)
-        return batch.apart(self.head(self.upper_norm(x)))
+        x = self.upper_norm(x)
+        best, sure = self._best(x)
+        return batch.apart(x), batch.apart(best).squeeze(2), batch.apart(sure).squeeze(2)
+
+    def _best(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The best token of each frame and its log-probability, (n, 1) both, without the logits of all: they are many
+        times what the caches of a core hold. A part of the vocabulary at a time, they are still there when they are
+        read, and never leave the network."""
+        tops, places, sums = [], [], []
+        for start in range(0, self.head.out_features, _PART):
+            part = slice(start, start + _PART)
+            logits = F.linear(x, self.head.weight[part], self.head.bias[part])
+            top, place = logits.topk(1)
+            tops.append(top)
+            places.append(place + start)
+            sums.append(torch.exp(logits - top).sum(dim=1, keepdim=True))
+        every = torch.cat(tops, dim=1)
+        top, where = every.topk(1)
+        total = (torch.cat(sums, dim=1) * torch.exp(every - top)).sum(dim=1, keepdim=True)
+        return torch.cat(places, dim=1).gather(1, where), -torch.log(total)
 
     def _layer(self, layer: Any, x: Tensor, inside: Tensor, bias: Tensor, batch: Batch) -> Tensor:
         q, k, v = projected(layer.norm1(x), layer.self_attn)
         v = v * inside  # the convolution must see nothing beyond a row's end
         return mixed(layer, x, attended(q, k, v, bias, layer.self_attn, batch), v, batch)
+
+
+class Head(nn.Module):
+    """The scores of all tokens for some frames of ``Segment``."""
+
+    def __init__(self, model: Any) -> None:
+        """``model`` is a ``SenseVoiceSmall``."""
+        super().__init__()
+        self.head = model.ctc.ctc_lo
+
+    def forward(self, encoded: Tensor) -> Tensor:
+        """``encoded`` (n, W): logits (n, V)."""
+        logits: Tensor = self.head(encoded)
+        return logits
 
 
 class StreamEncoder(nn.Module):
@@ -183,7 +222,7 @@ NETWORKS: Mapping[str, Mapping[str, Callable[[Any], nn.Module]]] = {
     "FsmnVADStreaming": {"detector": Detector},
     "ParaformerStreaming": {"encoder": StreamEncoder, "decoder": StreamDecoder},
     "CTTransformerStreaming": {"punctuation": Punctuation},
-    "SenseVoiceSmall": {"segment": Segment},
+    "SenseVoiceSmall": {"segment": Segment, "head": Head},
 }
 """The networks of each stock class, by name."""
 
