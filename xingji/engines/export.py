@@ -77,8 +77,8 @@ def _detector(model: Any) -> _Signature:
 
 def _punctuation(model: Any) -> _Signature:
     return _Signature(
-        {"words": torch.zeros(1, _WORDS, model.embed.embedding_dim), "bias": torch.zeros(_WORDS, _WORDS)},
-        {"words": {1: "words"}, "bias": {0: "words", 1: "words"}, "scores": {1: "words"}},
+        {"words": torch.zeros(_ROWS, _WORDS, model.embed.embedding_dim), "lengths": torch.tensor([_WORDS, _TOKENS])},
+        {"words": {0: "rows", 1: "words"}, "lengths": {0: "rows"}, "scores": {0: "rows", 1: "words"}},
         ("scores",),
     )
 

@@ -58,14 +58,19 @@ class Punctuation(nn.Module):
         self.layers = nn.ModuleList([*encoder.encoders0, *encoder.encoders])
         self.norm, self.head = encoder.after_norm, model.decoder
 
-    def forward(self, words: Tensor, bias: Tensor) -> Tensor:
-        """``words`` (1, M, F), embedded; ``bias`` (M, M), -inf where a row's word must not see a column's. Only the
-        last layer sees the words that follow. Returns scores (1, M, V)."""
+    def forward(self, words: Tensor, lengths: Tensor) -> Tensor:
+        """``words`` (B, M, F), embedded; ``lengths`` (B,) int64, words of each row. Only the last layer sees the words
+        that follow. Returns scores (B, M, V)."""
         batch = Batch.of(words)
-        x = batch.flat(self.positions(words * self.scale))
+        places = torch.arange(words.shape[1], device=words.device)
+        inside = places[None] < lengths[:, None]
+        said = torch.where(places[None] <= places[:, None], 0.0, float("-inf"))[None, None]
+        whole = torch.where(inside, 0.0, float("-inf"))[:, None, None]
+        x, inside = batch.flat(self.positions(words * self.scale)), inside.reshape(-1, 1).to(words)
         for number, layer in enumerate(_stock(self.layers)):
-            sees = bias if number + 1 < len(self.layers) else torch.zeros_like(bias)
+            sees = said if number + 1 < len(self.layers) else whole
             q, k, v = projected(layer.norm1(x), layer.self_attn)
+            v = v * inside
             x = mixed(layer, x, attended(q, k, v, sees, layer.self_attn, batch), v, batch)
         return batch.apart(self.head(self.norm(x)))
 
