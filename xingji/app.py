@@ -23,20 +23,24 @@ from flask_socketio import SocketIO
 from . import logs
 from .doors import (
     Services,
+    access,
     answers,
     backup,
     dashscope,
     hotword_tables,
     hotwords,
     nls,
+    openai_realtime,
     ops,
     rest,
     sockets,
     spec,
     websockets,
 )
+from .doors.cautions import cautions
 from .engines.lexicon import Jieba
 from .engines.pinyin import Pypinyin
+from .runtime import descriptors
 from .runtime.backup import Backups
 from .runtime.correcting import Corrections
 from .runtime.driver import Clocks
@@ -57,6 +61,7 @@ from .wire import samples
 
 log = logging.getLogger(__name__)
 
+EMBEDDED = {"qwen3_asr": "qwen3", "qwen3_aligner": "aligner"}  # engine → role of the worker that runs it here
 GRACE_S = 18.0  # with what happens before and after, the process is gone within 20
 POLLED_PACKETS = 10_000  # in one request of a polling client: engineio's 16 end it after 1.6 s of slow network
 FORM_OVERHEAD = 1 << 20  # bytes of an upload's request beyond the file itself
@@ -65,7 +70,7 @@ FORM_OVERHEAD = 1 << 20  # bytes of an upload's request beyond the file itself
 def create_app(settings: Settings) -> tuple[Flask, SocketIO]:
     """Build the gateway and start its workers; they load while this returns. Raises ModelsMissing, RegistryError."""
     logs.configure(settings.log_level, settings.log_dir)
-    registry = read(settings.registry, settings.default_asr_model)
+    registry = read(settings.registry, settings.default_asr_model, settings.streaming_model)
     app = create_rest(settings)
     socketio = SocketIO(
         app,
@@ -80,6 +85,7 @@ def create_app(settings: Settings) -> tuple[Flask, SocketIO]:
     )
     mend_websocket(socketio.server.eio, settings.max_frame_bytes)
     Payload.max_decode_packets = POLLED_PACKETS
+    descriptors.allow(settings.max_connections)
     metrics = Metrics()
     loaded = init_models(settings, metrics, registry)
     here = app.extensions["xingji"] = _services(settings, socketio, registry, loaded, metrics)
@@ -98,6 +104,7 @@ def create_rest(settings: Settings) -> Flask:
     app = Flask("xingji", static_folder=str(ROOT / "web"), static_url_path="/static")
     app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_bytes + FORM_OVERHEAD
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
+    access.register(app)
     answers.register(app)
     websockets.explain(app)
     blueprints = (
@@ -105,6 +112,7 @@ def create_rest(settings: Settings) -> Flask:
         rest.api,
         nls.api,
         dashscope.api,
+        openai_realtime.api,
         hotwords.api,
         hotword_tables.api,
         backup.api,
@@ -120,7 +128,7 @@ def init_models(
     settings: Settings, metrics: Metrics | None = None, registry: Registry | None = None
 ) -> tuple[ModelSet, Pool]:
     """Find the model directories and start the workers that load them. Raises ModelsMissing, RegistryError."""
-    registry = registry or read(settings.registry, settings.default_asr_model)
+    registry = registry or read(settings.registry, settings.default_asr_model, settings.streaming_model)
     store = Store(settings.models_cache, settings.hf_cache)
     if settings.download and settings.models in ("auto", "official"):
         download(store, registry)
@@ -163,6 +171,7 @@ def _services(
         Headroom(settings.live_load),
         _recognisers(settings, registry, metrics),
         lexicon,
+        models.streams,
     )
     table = HotwordFile(settings.hotwords, hub.use_hotwords)
     threading.Thread(target=table.watch, name="hotwords", daemon=True).start()
@@ -190,7 +199,13 @@ def _recognisers(settings: Settings, registry: Registry, metrics: Metrics) -> Re
         hosts=settings.qwen3_vllm_allowed_hosts,
     )
     return Recognisers(
-        registry, places(settings, registry), make, rules, metrics, embedded(settings, registry, metrics)
+        registry,
+        places(settings, registry),
+        make,
+        rules,
+        metrics,
+        embedded(settings, registry, metrics),
+        settings.word_times_wait_s,
     )
 
 
@@ -202,23 +217,28 @@ def embedded(settings: Settings, registry: Registry, metrics: Metrics) -> dict[s
         raise RegistryError("QWEN3_ASR_PYTHON: 没有这个程序（there is no such program）")
     found: dict[str, Callable[[], Link]] = {}
     for id in settings.qwen3_asr_embedded:
-        if id not in registry.entries or registry.entries[id].engine != "qwen3_asr":
-            raise RegistryError(f"QWEN3_ASR_EMBEDDED: {id} 不是 qwen3_asr 的模型（no model of that engine）")
+        engine = registry.entries[id].engine if id in registry.entries else ""
+        if engine not in EMBEDDED:
+            raise RegistryError(
+                f"QWEN3_ASR_EMBEDDED: {id} 不是 {'、'.join(EMBEDDED)} 的模型（no model of these engines）"
+            )
         setup = {
-            "models": {"qwen3_asr": str(embedded_model(id, registry, store))},
+            "models": {engine: str(embedded_model(id, registry, store))},
             "device": settings.device if settings.device.startswith("cuda") else "cuda",
             "mps": False,
             "precision": "auto",
             "log_level": settings.log_level,
-            "options": {"share": settings.qwen3_asr_gpu_share},
+            "options": {"share": settings.qwen3_asr_gpu_share} if engine == "qwen3_asr" else {},
         }
         limits = settings.job_timeout_s, SLOW_STARTS * settings.start_timeout_s
-        found[id] = partial(_start_embedded, id, setup, limits, metrics, os.path.abspath(python))
+        found[id] = partial(_start_embedded, id, EMBEDDED[engine], setup, limits, metrics, os.path.abspath(python))
     return found
 
 
-def _start_embedded(id: str, setup: dict[str, Any], limits: tuple[float, float], metrics: Metrics, python: str) -> Link:
-    link = Link("qwen3", setup, *limits, metrics, python)
+def _start_embedded(
+    id: str, role: str, setup: dict[str, Any], limits: tuple[float, float], metrics: Metrics, python: str
+) -> Link:
+    link = Link(role, setup, *limits, metrics, python)
     atexit.register(link.close)
     metrics.watch_worker("qwen3_" + "".join(c if c.isalnum() else "_" for c in id), link)
     return link
@@ -262,7 +282,11 @@ def _corrections(settings: Settings, registry: Registry) -> Corrections | None:
 def announce(app: Flask, settings: Settings) -> None:
     """Once the models are loaded, say in the log what there is and where."""
     here: Services = app.extensions["xingji"]
-    if not here.pool.wait(settings.start_timeout_s):
+    loaded = here.pool.wait(settings.start_timeout_s)
+    for caution in cautions(here):
+        log.warning(caution.zh)
+        log.warning(caution.en)
+    if not loaded:
         log.error("models are not loaded yet; still trying")
         while not here.pool.wait(60.0):
             pass
@@ -270,9 +294,6 @@ def announce(app: Flask, settings: Settings) -> None:
         for part, facts in link.models.items():
             name = here.models.names[part]
             log.info("model ready", extra={"model": name, "source": here.models.source, "worker": role, **facts})
-    if here.models.minipack:
-        log.warning("正在使用内置的试用小模型：只认识合成语音的小词表，请勿用于实际工作。")
-        log.warning("The embedded mini pack is in use: a small vocabulary of synthetic speech, for trying only.")
     host = f"http://{settings.host}:{settings.port}"
     if here.hub.llm_model:
         log.info(
@@ -298,7 +319,8 @@ def serve(app: Flask, socketio: SocketIO, settings: Settings) -> None:
         # The handler may interrupt eventlet's own loop, where nothing may wait or switch: it only leaves word.
         signal.signal(number, lambda number, _: asked.append(number))
     threading.Thread(target=_end_when, args=(asked, here), daemon=True).start()
-    socketio.run(app, host=settings.host, port=settings.port, allow_unsafe_werkzeug=True)
+    options = {"max_size": settings.max_connections} if settings.async_mode == "eventlet" else {}
+    socketio.run(app, host=settings.host, port=settings.port, allow_unsafe_werkzeug=True, **options)
 
 
 def _taken(settings: Settings) -> bool:

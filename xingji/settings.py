@@ -20,7 +20,9 @@ Port = Annotated[
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="XINGJI_", env_file=".env", extra="ignore", populate_by_name=True)
 
-    host: str = Field("127.0.0.1", description="监听地址；对外服务时设为 0.0.0.0。 Address to listen on.")
+    host: str = Field(
+        "127.0.0.1", description="监听地址；对外服务时先设 XINGJI_API_KEYS，再设为 0.0.0.0。 Address to listen on."
+    )
     port: int = Field(5006, ge=0, le=65535, description="监听端口。 Port to listen on.")
     funasr_port: int = Field(
         10095,
@@ -42,6 +44,11 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("DEFAULT_ASR_MODEL", "default_asr_model"),
         description="没有指明模型的录音和文件用哪个（登记表里的编号）；留空用登记表的缺省。"
         " The model of those that name none, by its id; empty: the registry's default.",
+    )
+    streaming_model: str = Field(
+        "",
+        description="流式模型的编号；none：不要流式模型，说话时的文本由复检模型反复读已说的部分得出；留空用登记表的缺省。"
+        " The streaming model's id; none: text meanwhile is the second pass of what was said; empty: the registry's.",
     )
     download: bool = Field(
         False, description="启动时官方模型不全，就先下载（会推迟启动）。 Download missing official models at start."
@@ -113,6 +120,11 @@ class Settings(BaseSettings):
         description="同时录音（含上传）的上限；0 为不设数目，推理跟不上时才拒绝新的。"
         " Recordings at a time, uploads included; 0: no number, new ones are refused while inference lags.",
     )
+    max_connections: int = Field(
+        10_000,
+        ge=1,
+        description="同时的连接数上限；再多的要等。 Connections at a time; more of them have to wait.",
+    )
     live_load: float = Field(
         0.85,
         ge=0,
@@ -146,8 +158,8 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         ("*",), description="允许跨域访问的来源，逗号分隔，* 为全部。 Allowed origins."
     )
-    tokens: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="访问令牌，逗号分隔；留空则不验证。 Access tokens; empty switches the check off."
+    api_keys: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="API 密钥，逗号分隔；留空则不验证。 API keys; empty switches the check off.", repr=False
     )
     log_level: str = Field("INFO", description="日志级别。 Log level.")
     log_dir: str = Field("", description="日志文件的目录；留空则不写文件。 Folder of log files; empty: none.")
@@ -256,8 +268,14 @@ class Settings(BaseSettings):
     qwen3_asr_embedded: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         validation_alias=AliasChoices("QWEN3_ASR_EMBEDDED", "qwen3_asr_embedded"),
-        description="没有给主机时，在本机 GPU 上用推理进程运行的模型编号，逗号分隔。"
-        " Ids of models that a worker process runs on a GPU here, where no host is given.",
+        description="没有给主机时，在本机 GPU 上用推理进程运行的模型编号（也可以是对齐模型），逗号分隔。"
+        " Ids of models, aligners too, that a worker process runs on a GPU here, where no host is given.",
+    )
+    word_times_wait_s: float = Field(
+        1.0,
+        ge=0,
+        description="模型没有给出逐字时间的句子，最多为补上时间多等多久（秒）；0 为不补。"
+        " How long a sentence waits at most for times that its model did not give; 0: none are looked for.",
     )
     qwen3_asr_python: str = Field(
         "",
@@ -273,7 +291,7 @@ class Settings(BaseSettings):
         description="它占显存的几成（用 vLLM 时）。 Its share of the GPU's memory, with vLLM.",
     )
 
-    @field_validator("cors_origins", "tokens", "qwen3_vllm_allowed_hosts", "qwen3_asr_embedded", mode="before")
+    @field_validator("cors_origins", "api_keys", "qwen3_vllm_allowed_hosts", "qwen3_asr_embedded", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

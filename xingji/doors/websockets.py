@@ -8,6 +8,7 @@ import socket
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs
@@ -22,7 +23,8 @@ from ..runtime.websocket import VERSION, WebSocket, accepting, asks_for_websocke
 from ..wire.dialect import Dialect, Handshake
 from ..wire.table import TABLE, Entry, refusal
 from . import Services
-from .answers import failure, shown
+from .access import admits
+from .answers import failure
 
 log = logging.getLogger(__name__)
 
@@ -48,26 +50,27 @@ class WebSockets:
         entry = self._by_path.get(path)
         if entry is None or not asks_for_websocket(headers):
             return self._app(environ, start)
-        handshake = Handshake(path, _query(environ), headers, _offered(headers))
+        handshake = Handshake(path, _query(environ), headers, _offered(headers), time.time())
         try:
-            self._check(handshake)
-            dialect = entry.make(handshake)
+            dialect = entry.make(self._checked(entry, handshake))
         except XingjiError as error:
             return _refused(entry, error, start)
-        subprotocol = next((name for name in handshake.offered if name in entry.subprotocols), None)
+        subprotocol = handshake.selected(entry.subprotocols)
         key = headers["sec-websocket-key"]
         if (plain := green.take_socket(environ)) is None:
             return _refused(entry, XingjiError("not_supported"), start)
         plain.sendall(accepting(key, subprotocol))
-        self._serve(dialect, WebSocket(plain, self._here.settings.max_frame_bytes))
+        self._serve(dialect, WebSocket(plain, max(self._here.settings.max_frame_bytes, dialect.largest)))
         return green.leave(environ)
 
-    def _check(self, handshake: Handshake) -> None:
+    def _checked(self, entry: Entry, handshake: Handshake) -> Handshake:
         headers = handshake.headers
         if headers.get("sec-websocket-version") != VERSION or not headers.get("sec-websocket-key"):
             raise XingjiError("upgrade_required")
-        if not shown(self._here.settings.tokens, handshake.tokens):
+        secret = self._here.secrets.find(handshake.keys) if entry.secrets else None
+        if secret is None and not admits(self._here.settings.api_keys, handshake.keys):
             raise XingjiError("unauthorized")
+        return handshake if secret is None else replace(handshake, session=secret.session)
 
     def _serve(self, dialect: Dialect, line: WebSocket) -> None:
         settings = self._here.settings
@@ -108,6 +111,7 @@ def listen(here: Services, name: str, port: int) -> None:
             time.sleep(RETRY_S)
             continue
         with listener:
+            here.ports[name] = port
             log.info("entry point", extra={"route": f"{host}:{port}/", "methods": "WebSocket", "protocol": name})
             # Of werkzeug's server only how it reads a request and starts its thread: its own binding would end the
             # process, and its own loop waits in a way that gunicorn's worker cannot make green.
