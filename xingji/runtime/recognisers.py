@@ -21,7 +21,7 @@ MOST_ADDRESSES = 16  # servers that requests may name, at a time
 
 
 class Workers(Protocol):
-    def submit(self, stream: int, job: Job, done: Callable[[Result], None], patient: bool = False) -> None: ...
+    def submit(self, stream: int, job: Job, done: Callable[[Result], None], patience: int = 0) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +153,11 @@ class Recognisers:
     # -- the way there ----------------------------------------------------------------
 
     def submit(
-        self, workers: Workers, stream: int, job: Job, done: Callable[[Result], None], patient: bool = False
+        self, workers: Workers, stream: int, job: Job, done: Callable[[Result], None], patience: int = 0
     ) -> None:
-        """Answer ``job`` by calling ``done`` once. Files are ``patient``."""
+        """Answer ``job`` by calling ``done`` once. ``patience``: see ``batch.Request``."""
         if not isinstance(job, Transcribe) or job.model is None:
-            workers.submit(stream, job, done, patient)
+            workers.submit(stream, job, done, patience)
             return
         key = job.model
         id = key.partition("@")[0]
@@ -165,7 +165,9 @@ class Recognisers:
         def read(result: Hypothesis | NoSpeech | Lost) -> None:
             if isinstance(result, Lost):
                 self._metrics.fell_back(id, result.reason)
-                workers.submit(stream, replace(job, model=None, bias=()), lambda own: done(_told(own, result)), patient)
+                workers.submit(
+                    stream, replace(job, model=None, bias=()), lambda own: done(_told(own, result)), patience
+                )
             else:
                 done(replace(result, source=id) if isinstance(result, Hypothesis) else result)
 
@@ -174,7 +176,7 @@ class Recognisers:
         if remote is None:
             read(Lost("disabled"))
         else:
-            remote.submit(job, read, patient)
+            remote.submit(job, read, patience)
 
     def close(self) -> None:
         with self._lock:
