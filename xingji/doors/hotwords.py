@@ -13,7 +13,8 @@ from ..runtime.hotword_file import Table, plain
 from ..wire import Pace, Wishes, samples
 from . import services
 from .answers import success
-from .rest import sent_file, sent_language, spooled, upload_limits
+from .options import read_language
+from .rest import sent_file, spooled, upload_limits
 
 api = Blueprint("hotwords", __name__, url_prefix="/api/asr/hotwords")
 
@@ -59,7 +60,7 @@ def reload() -> tuple[Response, int]:
 def test() -> tuple[Response, int]:
     """What would these words do to this recording?"""
     here = services()
-    file, language, truth = sent_file(), sent_language(), request.form.get("text", "").strip()
+    file, language, truth = sent_file(), read_language(request.form), request.form.get("text", "").strip()
     words, table = _tried()
     own = words if table is None else ()
     pace = Pace(samples(here.settings.sentence_silence_ms))

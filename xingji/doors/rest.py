@@ -12,21 +12,15 @@ from werkzeug.datastructures import FileStorage
 
 from ..audio import FORMAT_NAMES, Limits
 from ..core.errors import XingjiError
-from ..core.messages import Completed
-from ..core.subtitles import srt, vtt
-from ..core.transcript import join, pieces
-from ..runtime.recognisers import Recognisers
+from ..runtime.upload import file_limits
 from ..runtime.upload import transcribe as run
-from ..wire import PACES, Pace, Wishes, milliseconds, samples
-from ..wire.socketio import final_result, timed_words, timestamps
-from ..wire.socketio_read import LANGUAGES, read_hotwords
+from ..wire.socketio import final_result
 from . import services
 from .answers import success
+from .options import read_options
+from .transcripts import transcript
 
 api = Blueprint("asr", __name__, url_prefix="/api/asr")
-
-_MEDIA_TYPES = {"srt": "application/x-subrip", "vtt": "text/vtt", "text": "text/plain"}
-SPEEDUP = 4.0  # seconds of audio that decoding must manage in a second of waiting, at the very least
 
 
 @api.post("/transcribe")
@@ -34,36 +28,12 @@ def transcribe() -> tuple[Response, int]:
     """JSON, or the text alone, or subtitles. Errors are JSON in any case."""
     here = services()
     file = sent_file()
-    wants_timestamps = _flag("generate_timestamps", True)
-    form = request.form.get("response_format") or "json"
-    if form not in ("json", *_MEDIA_TYPES):
-        raise XingjiError("bad_parameter", field="response_format")
-    compare = _flag("compare", False)
-    wishes = Wishes(
-        language=sent_language(),
-        hotwords=_hotwords(),
-        hotword_table=_hotword_table(),
-        stream=compare,
-        remove_fillers=_flag("remove_fillers", False),
-        llm=_flag("llm", False),
-        pace=_pace(),
-        model=request.form.get("model") or request.form.get("model_id") or None,
-        vllm_host=request.form.get("vllm_host") or None,
-        vllm_port=_port(),
-    )
+    options = read_options(request.form)
     watcher = request.form.get("session_id")
     gate = here.gates.get(watcher or "")
     with spooled(file) as path, gate.watching() if gate else nullcontext():
-        done = run(here.hub, path, wishes, upload_limits(), _progress(watcher) if watcher else None)
-    if form != "json":
-        return Response(_written(done, form), content_type=f"{_MEDIA_TYPES[form]}; charset=utf-8"), 200
-    data = _transcript(done, wants_timestamps, here.hub.recognisers)
-    if compare:
-        model = here.hub.llm_model if here.hub.wants_llm(wishes) else None
-        layers = final_result("", done.sentences, done.readings, done.length, model)
-        for name in ("paraformer", "sensevoice", "llm_merged"):
-            data[name] = {"text": layers[name], "length": layers[f"{name}_length"]}
-    return success(data, filename=file.filename, duration_ms=data["duration_ms"], mode="file_upload")
+        done = run(here.hub, path, options.wishes, upload_limits(), _progress(watcher) if watcher else None)
+    return transcript(done, options, options.form, file.filename or "")
 
 
 @api.get("/models")
@@ -108,32 +78,6 @@ def recording(recording_id: str) -> tuple[Response, int]:
     return success(final_result(recording_id, *told, kept.llm_model, backup_id=kept.backup_id))
 
 
-def _written(done: Completed, form: str) -> str:
-    match form:
-        case "srt":
-            return srt(done.sentences)
-        case "vtt":
-            return vtt(done.sentences)
-        case _:
-            return join(sentence.text for sentence in done.sentences)
-
-
-def _transcript(done: Completed, with_times: bool, recognisers: Recognisers) -> dict[str, Any]:
-    told = [sentence for sentence in done.sentences if sentence.text]
-    texts = list(pieces(sentence.text for sentence in told))
-    text = "".join(texts)
-    return {
-        "text": text,
-        "length": len(text),
-        "model": "、".join(dict.fromkeys(recognisers.name(s.second_by) for s in told)) or recognisers.name(""),
-        "fallback": next((s.fallback for s in told if s.fallback), None),
-        "timestamps": timestamps(told) if with_times else [],
-        "words": [word for s in told for word in timed_words(s)] if with_times else [],
-        "duration_ms": milliseconds(done.length),
-        "missing": sorted({stage.name.lower() for s in told for stage in s.missing}),
-    }
-
-
 @contextmanager
 def spooled(file: FileStorage) -> Iterator[Path]:
     """The file on disk, for as long as it is needed."""
@@ -147,12 +91,7 @@ def spooled(file: FileStorage) -> Iterator[Path]:
 
 
 def upload_limits() -> Limits:
-    settings = services().settings
-    return Limits(
-        max_seconds=settings.max_upload_s,
-        max_wall_s=60.0 + settings.max_upload_s / SPEEDUP,
-        max_memory_bytes=256 << 20,
-    )
+    return file_limits(services().settings.max_upload_s)
 
 
 def sent_file() -> FileStorage:
@@ -163,57 +102,6 @@ def sent_file() -> FileStorage:
     if not file.filename:
         raise XingjiError("empty_filename", field="file")
     return file
-
-
-def _flag(name: str, default: bool) -> bool:
-    value = request.form.get(name)
-    if value is None or value == "":
-        return default
-    if value.lower() not in ("true", "false", "1", "0"):
-        raise XingjiError("bad_parameter", field=name)
-    return value.lower() in ("true", "1")
-
-
-def _port() -> int | None:
-    port = request.form.get("vllm_port") or None
-    if port is None:
-        return None
-    if not (port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= 65535):
-        raise XingjiError("bad_parameter", field="vllm_port")
-    return int(port)
-
-
-def sent_language() -> str:
-    language = request.form.get("language") or "auto"
-    if language not in LANGUAGES:
-        raise XingjiError("bad_parameter", field="language")
-    return language
-
-
-def _pace() -> Pace:
-    name = request.form.get("preset")
-    if not name:
-        return Pace(samples(services().settings.sentence_silence_ms))
-    if name not in PACES:
-        raise XingjiError("bad_parameter", field="preset")
-    return PACES[name]
-
-
-def _hotwords() -> Any:
-    try:
-        return read_hotwords(request.form.get("hotwords") or "")
-    except XingjiError as error:
-        raise XingjiError("bad_parameter", field=error.field) from error
-
-
-def _hotword_table() -> str | None:
-    table = request.form.get("hotword_table") or None
-    if table is not None:
-        try:
-            services().tables.read(table)
-        except XingjiError as error:
-            raise XingjiError("bad_parameter", field="hotword_table") from error
-    return table
 
 
 def _progress(session_id: str) -> Any:
