@@ -14,6 +14,7 @@ from ..runtime.gate import Gate
 from ..runtime.hotword_file import HotwordFile
 from ..runtime.hotword_tables import HotwordTables
 from ..runtime.hub import Hub
+from ..runtime.job_runner import Jobs
 from ..runtime.metrics import Metrics
 from ..runtime.models import ModelSet
 from ..runtime.pool import Pool
@@ -39,6 +40,7 @@ class Services:
     corrections: Corrections | None
     metrics: Metrics
     started: float  # time.monotonic()
+    jobs: Jobs | None = None  # None: switched off
     gates: dict[str, Gate[Any]] = field(default_factory=dict)  # by Socket.IO sid or own id
 
     def end_idle_connections(self) -> None:
@@ -53,6 +55,8 @@ class Services:
         """Take nothing new, finish what is being recorded, deliver the results, end the workers."""
         deadline = time.monotonic() + within_s - SENDING_S
         log.info("stopping", extra={"recordings": self.hub.active})
+        if self.jobs is not None:
+            self.jobs.close()
         self.hub.drain(deadline - time.monotonic())
         while any(gate.owes for gate in list(self.gates.values())) and time.monotonic() < deadline:
             time.sleep(0.05)

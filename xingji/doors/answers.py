@@ -1,5 +1,6 @@
 """How REST answers: one envelope for success, one for errors, and who may ask at all."""
 
+import errno
 import hmac
 import logging
 from collections.abc import Iterable, Mapping
@@ -17,6 +18,8 @@ STATUS = {
     "unauthorized": 401,
     "not_found": 404,
     "method_not_allowed": 405,
+    "job_not_done": 409,
+    "job_ended": 409,
     "version_conflict": 412,
     "upgrade_required": 426,
     "too_large": 413,
@@ -24,6 +27,8 @@ STATUS = {
     "invalid_hotwords": 422,
     "busy": 429,
     "not_ready": 503,
+    "jobs_unavailable": 503,
+    "storage_full": 507,
     "internal": 500,
 }  # every other code is 400
 
@@ -114,5 +119,7 @@ def register(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def failed(error: Exception) -> tuple[Response, int]:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return failure(XingjiError("storage_full"))
         log.exception("request failed", extra={"path": request.path})
         return failure(XingjiError("internal"))

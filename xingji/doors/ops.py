@@ -60,6 +60,7 @@ def health() -> Response:
                 "live": here.hub.live,
                 "live_capacity": here.hub.live_capacity,
             },
+            "jobs": {"enabled": here.jobs is not None, "problem": here.jobs.problem if here.jobs else None},
             "llm": llm,
             "recognisers": here.hub.recognisers.status(),
             "minipack": here.models.minipack,
