@@ -1,6 +1,9 @@
 /**
- * Microphone in, 16 kHz int16 frames of 100 ms out, whatever rate the device or the browser insists on.
+ * Microphone in, 16 kHz int16 frames of 100 ms out, whatever rate the device or the browser insists on;
+ * and beside them, where it is wanted, the same encoded.
  */
+
+import { Encoder } from './encoder.js';
 
 const RATE = 16_000;
 const LAST_FRAME_MS = 1_000; // a suspended audio thread never answers
@@ -9,18 +12,20 @@ export class Recorder {
   #stream;
   #context;
   #node;
+  #encoder;
 
-  constructor(stream, context, node) {
+  constructor(stream, context, node, encoder) {
     this.#stream = stream;
     this.#context = context;
     this.#node = node;
+    this.#encoder = encoder;
   }
 
   /**
-   * Asks for the microphone and starts. `onFrame(ArrayBuffer)` gets every frame, `onEnded()` is called
-   * when the device goes away. `processing` are the browser's own filters, as constraints. Rejects with a DOMException.
+   * Asks for the microphone and starts. `onFrame(ArrayBuffer)` gets every frame, `onEncoded(ArrayBuffer)`,
+   * if given, every slice of WebM/Opus; `onEnded()` is called when the device goes away. `processing` are the browser's own filters, as constraints. Rejects with a DOMException.
    */
-  static async open({ processing, onFrame, onEnded }) {
+  static async open({ processing, onFrame, onEncoded = null, onEnded }) {
     const stream = await navigator.mediaDevices.getUserMedia({ audio: { channelCount: 1, ...processing } });
     let context;
     try {
@@ -32,7 +37,7 @@ export class Recorder {
       node.port.onmessage = ({ data }) => data instanceof ArrayBuffer && onFrame(data);
       source.connect(node).connect(context.destination); // silent; some browsers only run what leads somewhere
       stream.getAudioTracks()[0].addEventListener('ended', onEnded);
-      return new Recorder(stream, context, node);
+      return new Recorder(stream, context, node, onEncoded && new Encoder(stream, onEncoded));
     } catch (error) {
       release(stream, context);
       throw error;
@@ -47,6 +52,7 @@ export class Recorder {
 
   /** Resolves when the last frame has been given out and the microphone is free. */
   async stop() {
+    await this.#encoder?.stop();
     await new Promise((resolve) => {
       const deliver = this.#node.port.onmessage;
       this.#node.port.onmessage = (event) => (event.data === 'done' ? resolve() : deliver(event));
@@ -58,6 +64,7 @@ export class Recorder {
 
   /** Lets go of the microphone at once; what has not been given out is dropped. */
   discard() {
+    this.#encoder?.discard();
     this.#node.port.onmessage = null;
     release(this.#stream, this.#context);
   }

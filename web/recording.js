@@ -30,15 +30,17 @@ export class Recording {
     if (obstacle) return this.#refuse('microphone', () => t(obstacle));
     if (!session.connected) return this.#refuse('recording', () => t('notice_unreachable'));
 
+    const encoded = settings.opus;
     this.wanted = true;
     dispatch({ name: 'starting' });
     try {
       const recorder = await Recorder.open({
         processing: settings.processing,
         onFrame: (frame) => {
-          session.send(frame);
+          if (!encoded) session.send(frame);
           onFrame(frame);
         },
+        onEncoded: encoded ? (slice) => session.send(slice) : null,
         onEnded: () => this.#deviceLost(),
       });
       if (!this.wanted) return this.#giveUp(recorder);
@@ -49,7 +51,7 @@ export class Recording {
       return this.#refuse('microphone', () => t(obstacle));
     }
     onMicrophone(this.#recorder.describe());
-    session.start(settings.recognition);
+    session.start({ ...settings.recognition, ...(encoded && { format: 'webm' }) });
     this.#deadline = setTimeout(() => {
       this.#giveUp();
       this.#refuse('recording', () => t('notice_no_answer'));

@@ -4,7 +4,7 @@
  */
 
 import { io } from './vendor/socket.io.esm.min.js';
-import { token } from './access.js';
+import { apiKey } from './access.js';
 
 const EVENTS = ['recording_started', 'transcription', 'segment_result', 'recording_stopped', 'processing_progress', 'final_result', 'recording_cancelled', 'error'];
 
@@ -20,7 +20,7 @@ export class Session {
       path: new URL('socket.io/', document.baseURI).pathname,
       transports: ['websocket', 'polling'], // the second only where a proxy does not let the first through
       tryAllTransports: true,
-      auth: (answer) => answer(token() ? { token: token() } : {}),
+      auth: (answer) => answer(apiKey() ? { token: apiKey() } : {}),
       reconnectionDelayMax: 5_000,
     });
     this.#socket.on('connect', () => onConnection('online'));
@@ -43,7 +43,7 @@ export class Session {
     return this.#socket.id;
   }
 
-  /** Tries again at once, with the token of now. */
+  /** Tries again at once, with the API key of now. */
   reconnect() {
     this.#socket.disconnect().connect();
   }
@@ -52,7 +52,7 @@ export class Session {
     this.#socket.emit('start_recording', options);
   }
 
-  /** One frame of int16 PCM as an ArrayBuffer. Frames given before the server is ready wait for it. */
+  /** One frame of int16 PCM, or slice of WebM, as an ArrayBuffer. Frames given before the server is ready wait for it. */
   send(frame) {
     if (this.#listening) this.#socket.emit('audio_data', frame);
     else this.#held.push(frame);

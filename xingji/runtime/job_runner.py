@@ -17,7 +17,7 @@ from ..core.errors import XingjiError
 from ..core.messages import Completed, failed_passes
 from ..core.types import Stage
 from ..wire import Wishes
-from .jobs import ATTEMPTS, ENDED, Job, Options, State, Store
+from .jobs import ATTEMPTS, ENDED, PROBLEMS, Job, Options, State, Store
 from .metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class Jobs:
         """``fetch`` None: nothing is fetched. ``has_room``: would the engines take what nobody waits for?"""
         self._store, self._recognise, self._fetch, self._has_room = store, recognise, fetch, has_room
         self._metrics, self._concurrency = metrics, concurrency
-        self.problem: str | None = "starting"  # why there are no jobs for now; see ``Store.open``
+        self.problem: str | None = "starting"  # why there are no jobs for now; or a key of ``PROBLEMS``
         self._changed = threading.Condition()
         self._changes = 0
         self._underway: dict[str, _Underway] = {}
@@ -179,7 +179,7 @@ class Jobs:
             if problem is None:
                 break
             if problem != self.problem:
-                log.error("no file jobs: their folder cannot be used", extra={"reason": problem})
+                log.error(" ".join(("no file jobs:", *PROBLEMS[problem])), extra={"reason": problem})
             self.problem = problem
             time.sleep(AGAIN_S)
         else:
@@ -219,7 +219,7 @@ class Jobs:
             self._put_back(job, counted=False)  # where it was cancelled that changes nothing
         except XingjiError as error:
             self._failed(job, error.code)
-        except Exception:
+        except Exception:  # the driver loop's rim: the thread must live, and the job get an answer
             log.exception("job failed", extra={"job": job.id})
             self._failed(job, "internal")
         finally:

@@ -25,6 +25,27 @@ class State(StrEnum):
     CANCELLED = "cancelled"
 
 
+PROBLEMS = {
+    "in_use": ("作业目录正被另一个服务使用。", "Another server is using the folder of the jobs."),
+    "foreign": (
+        "作业目录里的 jobs.sqlite3 是别的程序的文件。请换一个目录，或把它移走。",
+        "jobs.sqlite3 in the folder of the jobs belongs to another program. Move it away, or choose another folder.",
+    ),
+    "newer": (
+        "作业目录是更新版本的服务写的。请升级，或换一个目录。",
+        "The folder of the jobs was written by a newer version. Upgrade, or choose another folder.",
+    ),
+    "corrupt": (
+        "作业目录里的 jobs.sqlite3 已损坏。请把它移走（其中的作业就没有了），或从备份恢复。",
+        "jobs.sqlite3 in the folder of the jobs is damaged. Move it away, which loses its jobs, or restore it.",
+    ),
+    "unwritable": (
+        "作业目录不能写。请检查权限和磁盘。",
+        "The folder of the jobs cannot be written. Check its rights and the disk.",
+    ),
+}
+"""Why a store cannot be opened, in Chinese and English. It is tried again and again; nothing has to be restarted."""
+
 ENDED = (State.DONE, State.FAILED, State.CANCELLED)
 
 
@@ -67,7 +88,7 @@ class Store(Protocol):
 
     def open(self) -> str | None:
         """Make it usable and put what was under way back into the queue, or give it up after ``ATTEMPTS``. Answers
-        why that cannot be: in_use (by another server), foreign, newer (its format), corrupt, unwritable."""
+        why that cannot be: a key of ``PROBLEMS``."""
 
     def close(self) -> None: ...
 
