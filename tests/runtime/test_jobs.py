@@ -586,7 +586,7 @@ def test_audio_is_fetched_and_then_recognised(world: World, jobs: Jobs) -> None:
     job = jobs.add(OPTIONS, "", None, "https://example.org/a.wav?secret", world.told.put)
     assert (job.state, job.size) == (State.QUEUED, 0)
     ended = world.ended()
-    assert (ended.state, ended.size, ended.attempts) == (State.DONE, 6, 1)
+    assert (ended.state, ended.size, ended.attempts, ended.url) == (State.DONE, 6, 1, "")
 
 
 @pytest.mark.parametrize(
@@ -603,7 +603,7 @@ def test_what_cannot_be_fetched_fails(world: World, jobs: Jobs, outcome: Any, ex
     world.fetched = [outcome]
     jobs.add(OPTIONS, "", None, "https://example.org/", world.told.put)
     job = world.ended()
-    assert (job.state, job.error) == (State.FAILED, expected)
+    assert (job.state, job.error, job.url) == (State.FAILED, expected, "")
     assert world.begun.empty()
 
 

@@ -55,6 +55,7 @@ FROM jobs
 """
 _BYTES = "SELECT coalesce(sum(size * here), 0) + coalesce(sum(length(result)), 0) FROM jobs"
 _ENDED = ", ".join(f"'{state}'" for state in ENDED)
+_NO_URL = "url = iif(url IS NULL, NULL, '')"
 _UNDER_WAY = f"'{State.RUNNING}', '{State.FETCHING}'"
 
 
@@ -73,9 +74,9 @@ class SqliteStore:
 
     def _resume(self, db: sqlite3.Connection) -> None:
         """What was under way when the last process ended; and audio of jobs that were not accepted or have ended."""
-        given_up = f"WHERE state IN ({_UNDER_WAY}) AND attempts >= ?"
+        given_up = f"state = 'failed', error = 'interrupted', ended = ?, here = here * ?, {_NO_URL}"
         db.execute(
-            f"UPDATE jobs SET state = 'failed', error = 'interrupted', ended = ?, here = here * ? {given_up}",
+            f"UPDATE jobs SET {given_up} WHERE state IN ({_UNDER_WAY}) AND attempts >= ?",
             (time.time(), self._keep_audio, ATTEMPTS),
         )
         db.execute(f"UPDATE jobs SET state = 'queued' WHERE state IN ({_UNDER_WAY})")
@@ -166,11 +167,13 @@ class SqliteStore:
             size = self._audio.sync(id)
         except OSError as error:
             raise meaning(error) from error
-        here = "UPDATE jobs SET state = 'queued', here = 1, size = ?, attempts = 0 WHERE id = ? AND state = 'fetching'"
+        here = (
+            f"UPDATE jobs SET state = 'queued', here = 1, size = ?, attempts = 0, {_NO_URL} WHERE id = ? AND state = ?"
+        )
 
         def arrived(db: sqlite3.Connection) -> list[str]:
             gone = self._made_room(db, size)
-            db.execute(here, (size, id))
+            db.execute(here, (size, id, State.FETCHING))
             return gone
 
         self._remove(self._database.do(arrived))
@@ -197,7 +200,7 @@ class SqliteStore:
         """False where it had ended before, or is not there."""
         facts |= {"state": state, "ended": time.time()}
         said = ", ".join(f"{name} = ?" for name in facts)
-        end = f"UPDATE jobs SET {said}, here = here * ? WHERE id = ? AND state NOT IN ({_ENDED})"
+        end = f"UPDATE jobs SET {said}, here = here * ?, {_NO_URL} WHERE id = ? AND state NOT IN ({_ENDED})"
         values = (*facts.values(), self._keep_audio, id)
         if not self._database.do(lambda db: db.execute(end, values).rowcount):
             return False

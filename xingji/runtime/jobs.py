@@ -66,7 +66,7 @@ class Job:
     state: State
     options: Options
     name: str  # what its sender calls the file
-    url: str | None  # where its audio is fetched; such addresses may hold secrets
+    url: str | None  # where its audio is fetched; "" once that is done, for such addresses may hold secrets
     size: int  # bytes of its audio; 0 until they are fetched
     attempts: int  # of what its state says, this one included
     created: float  # unix seconds, like the other times
