@@ -137,13 +137,13 @@ def _watcher(session_id: object) -> Watcher | None:
 
     def tell(job: Job) -> None:
         nonlocal last
+        if job.state in (State.RUNNING, State.DONE) and job.progress:
+            body = {"progress": job.progress, "recording_id": None, "job_id": job.id}
+            socketio.emit("processing_progress", body, to=session_id)
         state = job.state, job.position, job.attempts
         if state != last:
             socketio.emit("job_updated", _told(job), to=session_id)
         last = state
-        if job.state in (State.RUNNING, State.DONE) and job.progress:
-            body = {"progress": job.progress, "recording_id": None, "job_id": job.id}
-            socketio.emit("processing_progress", body, to=session_id)
         if job.state in ENDED:
             waiting.close()
 
