@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.messages import Job
+from ..core.messages import Work
 
 GIVES_WAY = 64  # jobs that came later and may overtake a patient one
 
@@ -31,7 +31,7 @@ class Request:
 
     id: int
     stream: int
-    job: Job
+    job: Work
     patience: int = 0  # 1: of a file, nobody waits for each single answer; 2: nobody waits for the file either
     alone: bool = False  # was under way when a worker died: it must not take others with it once more
 
@@ -72,6 +72,6 @@ def _leader(waiting: list[Request]) -> Request:
     return oldest if urgent.id - oldest.id > GIVES_WAY else urgent
 
 
-def length(job: Job) -> int:
+def length(job: Work) -> int:
     """Samples that the job carries."""
     return len(getattr(job, "samples", ()))
