@@ -202,7 +202,7 @@ def test_the_audio_of_an_address(served: Server) -> None:
     site = ThreadingHTTPServer((HERE, 0), Site)
     threading.Thread(target=site.serve_forever, daemon=True).start()
     try:
-        urls = [f"http://{host}:{site.server_port}/a.wav?signature=7f3a" for host in (HERE, "localhost")]
+        urls = [f"http://{host}:{site.server_port}/a.wav?signature=zyxw" for host in (HERE, "localhost")]
         answers = [
             served.post(JOBS, json={"url": url, "response_format": "text", "hotwords": ["林滔"]}) for url in urls
         ]
@@ -211,7 +211,7 @@ def test_the_audio_of_an_address(served: Server) -> None:
         assert reached(served, good, "done")["source"] == "url"
         assert text(served, good) == utterance("question").written
         assert reached(served, bad, "failed")["error"]["code"] == "url_refused"
-        assert "7f3a" not in served.get(JOBS).text + served.log.read_text("utf-8")
+        assert "zyxw" not in served.get(JOBS).text + served.log.read_text("utf-8")
     finally:
         site.shutdown()
         site.server_close()
