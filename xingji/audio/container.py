@@ -7,7 +7,7 @@ memory and processor time, and dies with the iterator: a hostile file costs one 
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ CHUNK_BYTES = SAMPLE_RATE * 2  # one second of int16
 
 def decode_file(
     path: Path, limits: Limits, halt: Halt | None = None, declared: Callable[[float], None] | None = None
-) -> Iterator[Samples]:
+) -> Generator[Samples, None, None]:
     """Yield the file's audio, channels averaged, in chunks of one second (the last may be shorter).
 
     Damaged packets are skipped. Raises ``XingjiError``: ``empty_file``, ``unsupported_format``,

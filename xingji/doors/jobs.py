@@ -13,8 +13,8 @@ from ..wire import milliseconds
 from . import services
 from .answers import success
 from .options import read_options
-from .rest import sent_file
 from .transcripts import FORMS, transcript
+from .uploads import sent_file
 
 api = Blueprint("jobs", __name__, url_prefix="/api/asr/jobs")
 

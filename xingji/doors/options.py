@@ -10,6 +10,7 @@ from ..wire import PACES, Pace, Wishes, samples
 from ..wire.socketio_read import LANGUAGES, read_hotwords
 from . import services
 from .transcripts import FORMS
+from .uploads import flag
 
 
 def read_options(said: Mapping[str, Any]) -> Options:
@@ -38,15 +39,6 @@ def read_language(said: Mapping[str, Any]) -> str:
     if language not in LANGUAGES:
         raise XingjiError("bad_parameter", field="language")
     return language
-
-
-def flag(said: Mapping[str, Any], name: str, default: bool) -> bool:
-    value = said.get(name)
-    if value is None or value == "":
-        return default
-    if str(value).lower() not in ("true", "false", "1", "0"):
-        raise XingjiError("bad_parameter", field=name)
-    return str(value).lower() in ("true", "1")
 
 
 def _text(said: Mapping[str, Any], name: str) -> str | None:

@@ -1,24 +1,18 @@
 """``/api/asr``: upload a file, see models and formats, fetch a result that was missed."""
 
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from pathlib import Path
+from contextlib import nullcontext
 from typing import Any
 
 from flask import Blueprint, Response, request
-from werkzeug.datastructures import FileStorage
 
-from ..audio import FORMAT_NAMES, Limits
-from ..core.errors import XingjiError
-from ..runtime.upload import file_limits
+from ..audio import FORMAT_NAMES
 from ..runtime.upload import transcribe as run
 from ..wire.socketio import final_result
 from . import services
 from .answers import success
 from .options import read_options
 from .transcripts import transcript
+from .uploads import on_disk, sent_file, upload_limits
 
 api = Blueprint("asr", __name__, url_prefix="/api/asr")
 
@@ -31,8 +25,8 @@ def transcribe() -> tuple[Response, int]:
     options = read_options(request.form)
     watcher = request.form.get("session_id")
     gate = here.gates.get(watcher or "")
-    with spooled(file) as path, gate.watching() if gate else nullcontext():
-        done = run(here.hub, path, options.wishes, upload_limits(), _progress(watcher) if watcher else None)
+    with gate.watching() if gate else nullcontext():
+        done = run(here.hub, on_disk(file), options.wishes, upload_limits(), _progress(watcher) if watcher else None)
     return transcript(done, options, options.form, file.filename or "")
 
 
@@ -76,32 +70,6 @@ def recording(recording_id: str) -> tuple[Response, int]:
     done = kept.completed
     told = done.sentences, done.readings, done.length
     return success(final_result(recording_id, *told, kept.llm_model, backup_id=kept.backup_id))
-
-
-@contextmanager
-def spooled(file: FileStorage) -> Iterator[Path]:
-    """The file on disk, for as long as it is needed."""
-    with tempfile.NamedTemporaryFile(prefix="xingji-upload-", delete=False) as spool:
-        path = Path(spool.name)
-    try:
-        file.save(path)
-        yield path
-    finally:
-        os.unlink(path)
-
-
-def upload_limits() -> Limits:
-    return file_limits(services().settings.max_upload_s)
-
-
-def sent_file() -> FileStorage:
-    file = request.files.get("file")
-    if file is None:
-        # Werkzeug takes a part without a file name for a form field.
-        raise XingjiError("empty_filename" if "file" in request.form else "no_file", field="file")
-    if not file.filename:
-        raise XingjiError("empty_filename", field="file")
-    return file
 
 
 def _progress(session_id: str) -> Any:

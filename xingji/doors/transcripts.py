@@ -6,7 +6,7 @@ from flask import Response
 
 from ..core.messages import Completed
 from ..core.subtitles import srt, vtt
-from ..core.transcript import join, pieces
+from ..core.transcript import join
 from ..runtime.green import offload
 from ..runtime.jobs import Options
 from ..runtime.recognisers import Recognisers
@@ -14,6 +14,7 @@ from ..wire import milliseconds
 from ..wire.socketio import final_result, timed_words, timestamps
 from . import services
 from .answers import success
+from .uploads import fallback, spoken
 
 _MEDIA_TYPES = {"srt": "application/x-subrip", "vtt": "text/vtt", "text": "text/plain"}
 FORMS = ("json", *_MEDIA_TYPES)
@@ -45,14 +46,13 @@ def _written(done: Completed, form: str) -> str:
 
 
 def _transcript(done: Completed, with_times: bool, recognisers: Recognisers) -> dict[str, Any]:
-    told = [sentence for sentence in done.sentences if sentence.text]
-    texts = list(pieces(sentence.text for sentence in told))
-    text = "".join(texts)
+    told = spoken(done)
+    text = join(sentence.text for sentence in told)
     return {
         "text": text,
         "length": len(text),
         "model": "、".join(dict.fromkeys(recognisers.name(s.second_by) for s in told)) or recognisers.name(""),
-        "fallback": next((s.fallback for s in told if s.fallback), None),
+        "fallback": fallback(told),
         "timestamps": timestamps(told) if with_times else [],
         "words": [word for s in told for word in timed_words(s)] if with_times else [],
         "duration_ms": milliseconds(done.length),
