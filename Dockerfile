@@ -18,9 +18,9 @@ COPY xingji xingji
 
 # The server owns nothing but its data, so that nothing else can be changed through it.
 RUN useradd --uid 1000 --create-home xingji \
-    && mkdir models_cache hf_cache logs config \
+    && mkdir models_cache hf_cache logs config jobs \
     && cp hotwords.json config/ \
-    && chown -R xingji models_cache hf_cache logs config
+    && chown -R xingji models_cache hf_cache logs config jobs
 USER xingji
 
 ENV PYTHONUNBUFFERED=1 \
@@ -34,9 +34,10 @@ ENV PYTHONUNBUFFERED=1 \
     XINGJI_MAX_SESSIONS=10 \
     XINGJI_HOTWORDS=/app/config/hotwords.json \
     XINGJI_HOTWORD_TABLES=/app/config/hotword_tables \
-    XINGJI_LOG_DIR=/app/logs
+    XINGJI_LOG_DIR=/app/logs \
+    XINGJI_JOBS_DIR=/app/jobs
 
-VOLUME ["/app/models_cache", "/app/hf_cache", "/app/logs", "/app/config"]
+VOLUME ["/app/models_cache", "/app/hf_cache", "/app/logs", "/app/config", "/app/jobs"]
 EXPOSE 5006
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f\"http://127.0.0.1:{os.environ['XINGJI_PORT']}/api/health\", timeout=5)"]

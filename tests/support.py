@@ -89,6 +89,7 @@ class Server:
         **environment: str,
     ) -> None:
         self._command, self._cwd = command, cwd
+        self.folder = folder
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -103,6 +104,7 @@ class Server:
             "XINGJI_MODELS": os.environ.get("XINGJI_MODELS") or "minipack",
             "XINGJI_HOTWORDS": str(self.hotwords),
             "XINGJI_HOTWORD_TABLES": str(self.tables),
+            "XINGJI_JOBS_DIR": str(folder / "jobs"),
             "XINGJI_LIVE_LOAD": "0",  # a busy machine would make the server refuse what tests send
             "LLM_API_URL": "",
             **environment,
@@ -151,6 +153,9 @@ class Server:
 
     def post(self, path: str, **options: Any) -> requests.Response:
         return requests.post(self.url + path, timeout=ANSWER_S, **options)
+
+    def delete(self, path: str, **options: Any) -> requests.Response:
+        return requests.delete(self.url + path, timeout=ANSWER_S, **options)
 
     def worker_pids(self) -> dict[str, int]:
         """Process ids of the inference workers by name; gunicorn has a process between them and its own."""
@@ -217,6 +222,19 @@ class Recorder:
         with self._changed:
             assert self._changed.wait_for(there, seconds), f"no {event} among {[name for name, _ in self.events]}"
         return self.named(event)[count - 1]
+
+    def expect_where(
+        self, event: str, fits: Callable[[dict[str, Any]], bool], seconds: float = ANSWER_S
+    ) -> dict[str, Any]:
+        """Wait for an ``event`` that ``fits`` and return the first one."""
+
+        def found() -> dict[str, Any] | None:
+            return next((body for name, body in self.events if name == event and fits(body)), None)
+
+        with self._changed:
+            body = self._changed.wait_for(found, seconds)
+        assert body, f"no such {event} among {self.named(event)}"
+        return body
 
     def start(self, **options: Any) -> dict[str, Any]:
         ack = self.client.call("start_recording", options, timeout=ANSWER_S)

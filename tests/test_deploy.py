@@ -179,7 +179,7 @@ def test_compose_keeps_models_logs_and_hotwords_outside_the_container() -> None:
     service = compose("docker-compose.yml")["services"]["asr"]
     mounts = dict(volume.split(":") for volume in service["volumes"])
     assert set(mounts.values()) == set(json.loads(dict(dockerfile())["VOLUME"]))
-    assert set(mounts) == {"./models_cache", "./hf_cache", "./logs", "./config"}
+    assert set(mounts) == {"./models_cache", "./hf_cache", "./logs", "./config", "./jobs"}
     assert service["restart"] == "unless-stopped"
     assert service["ports"][0].endswith(":" + service["environment"]["XINGJI_PORT"])
     inside = {name: value for name, value in image_environment().items() if name in VARIABLES}

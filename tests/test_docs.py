@@ -35,6 +35,20 @@ def test_the_examples_of_the_readme_run(server: Server, name: str) -> None:
     assert told["acted"] == ["林滔"] and told["false_alarms"] == [] and told["cer"]["with"] < told["cer"]["without"]
 
 
+@pytest.mark.parametrize("name", ["README.md", "README.en.md"])
+def test_the_job_of_the_readme_is_done(server: Server, name: str) -> None:
+    (text,) = (text for _, text in check_docs.code_blocks(ROOT / name) if text.startswith("id="))
+    add, state, result, delete = text.replace(":5006", f":{server.port}").splitlines()
+    until_done = f"until {state.partition('#')[0]} | grep -q '\"done\"'; do sleep 0.2; done"
+    script = "\n".join((add, state, until_done, result, delete, state))
+    done = subprocess.run(["bash", "-ec", script], capture_output=True, text=True, timeout=120, check=True)
+    first, *middle, deleted, gone = [line for line in done.stdout.splitlines() if line]
+    assert json.loads(first)["data"]["id"] == json.loads(deleted)["data"]["id"]
+    assert json.loads(gone)["code"] == "not_found"
+    said = utterance("two_sentences")
+    assert middle[0] == "1" and (not said.exact or said.sentences[0]["written"] in "".join(middle))
+
+
 def test_settings_example_names_every_setting() -> None:
     from xingji.settings import Settings
 

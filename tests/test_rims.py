@@ -17,7 +17,10 @@ RIMS = {
         "runtime/remote.py:_watch",
         "runtime/correcting.py:_correct",
     },
-    "driver loop": {"runtime/driver.py:run"},
+    "driver loop": {
+        "runtime/driver.py:run",
+        "runtime/job_runner.py:_attempt",  # of a file that nobody waits for
+    },
     "door": {
         "doors/sockets.py:handler",  # one Socket.IO event
         "runtime/connection.py:_carry_out",  # one message of a raw WebSocket

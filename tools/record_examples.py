@@ -12,7 +12,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.support import ANSWER_S, FRAME, ROOT, Recorder, Server, model_directory, utterance
+import requests
+
+from tests.support import ANSWER_S, FRAME, ROOT, SPEECH, Recorder, Server, model_directory, utterance
 
 DOCUMENT = ROOT / "WebSocket接口文档.md"
 EXAMPLE = re.compile(r"(?<=<!-- example: )(\w+)( -->\n```json\n)(.*?)(?=\n```$)", re.M | re.S)
@@ -34,6 +36,7 @@ def record(url: str) -> dict[str, Any]:
         found["error"] = client.expect("error", 2)
         found["ack_resume_recording"] = client.client.call("resume_recording", {}, timeout=ANSWER_S)
         found["resume_result"] = client.expect("resume_result")
+        _with_jobs(client, url, found)
     return _with_fixed_ids(found, found["connected"]["session_id"])
 
 
@@ -73,6 +76,18 @@ def _with_a_gap(client: Recorder, found: dict[str, Any]) -> None:
     found["error_gap"] = client.expect("error")
 
 
+def _with_jobs(client: Recorder, url: str, found: dict[str, Any]) -> None:
+    """One file that is recognised, and one that is no audio."""
+    form = {"session_id": found["connected"]["session_id"]}
+    before = len(client.named("processing_progress"))
+    for name, sound, state in (("", SPEECH / f"{SAID}.wav", "done"), ("_failed", DOCUMENT, "failed")):
+        file = {"file": (f"memo{sound.suffix}", sound.read_bytes())}
+        requests.post(url + "/api/asr/jobs", files=file, data=form, timeout=ANSWER_S).raise_for_status()
+        ended = client.expect_where("job_updated", lambda body, state=state: body["state"] == state)
+        found[f"job_updated{name}"] = ended
+    found["processing_progress_job"] = client.named("processing_progress")[before:][-1]
+
+
 def _cancelled(client: Recorder) -> Any:
     client.start()
     return client.client.call("cancel_recording", timeout=ANSWER_S)
@@ -84,7 +99,9 @@ def _stage(body: dict[str, Any]) -> str | None:
 
 def _with_fixed_ids(found: dict[str, Any], session: str) -> dict[str, Any]:
     text = json.dumps(found, ensure_ascii=False).replace(session, "Gv2mT0q9xYw1zB3nAAAB")
-    text = re.sub(r"rec_[0-9a-f]{32}", "rec_" + "0123456789abcdef" * 2, text)
+    text = re.sub(r"(rec|job)_[0-9a-f]{32}", r"\1_" + "0123456789abcdef" * 2, text)
+    for name, second in (("created", 0.0), ("started", 0.25), ("ended", 1.5)):
+        text = re.sub(rf'"{name}_at": \d+(\.\d+)?', f'"{name}_at": {1_790_000_000 + second}', text)
     return dict(json.loads(re.sub(r'"lag_ms": \d+', '"lag_ms": 200', text)))
 
 

@@ -29,6 +29,7 @@ from .doors import (
     dashscope,
     hotword_tables,
     hotwords,
+    jobs,
     nls,
     openai,
     openai_realtime,
@@ -51,6 +52,8 @@ from .runtime.headroom import Headroom
 from .runtime.hotword_file import HotwordFile
 from .runtime.hotword_tables import HotwordTables
 from .runtime.hub import Hub, Limits
+from .runtime.job_runner import Jobs
+from .runtime.job_sqlite import SqliteStore
 from .runtime.link import SLOW_STARTS, Link
 from .runtime.metrics import Metrics
 from .runtime.models import ModelSet, download, find
@@ -58,6 +61,7 @@ from .runtime.models import embedded as embedded_model
 from .runtime.pool import Pool
 from .runtime.recognisers import Place, Recogniser, Recognisers, Rules
 from .runtime.registry import Entry, Registry, RegistryError, Store, read
+from .runtime.upload import file_limits, transcribe
 from .settings import ROOT, Settings
 from .wire import samples
 
@@ -120,6 +124,7 @@ def create_rest(settings: Settings) -> Flask:
         hotwords.api,
         hotword_tables.api,
         backup.api,
+        jobs.api,
         websockets.api,
         spec.document,
     )
@@ -179,9 +184,31 @@ def _services(
     )
     table = HotwordFile(settings.hotwords, hub.use_hotwords)
     threading.Thread(target=table.watch, name="hotwords", daemon=True).start()
+    begun = time.monotonic()
+    file_jobs = _jobs(settings, hub, metrics)
     return Services(
-        settings, socketio, models, pool, hub, table, tables, backups, corrections, metrics, time.monotonic()
+        settings, socketio, models, pool, hub, table, tables, backups, corrections, metrics, begun, file_jobs
     )
+
+
+def _jobs(settings: Settings, hub: Hub, metrics: Metrics) -> Jobs | None:
+    if not settings.jobs_dir:
+        return None
+    fetch = None
+    if settings.jobs_urls:
+        from .runtime.fetch import Fetcher
+
+        fetch = Fetcher(settings.jobs_url_hosts, settings.max_upload_bytes, settings.jobs_url_timeout_s)
+    jobs = Jobs(
+        SqliteStore(Path(settings.jobs_dir), settings.jobs_keep_h, settings.jobs_max_bytes, settings.jobs_keep_audio),
+        partial(transcribe, hub, limits=file_limits(settings.max_upload_s)),
+        fetch,
+        lambda: hub.has_room_in_background,
+        metrics,
+        settings.jobs_concurrency,
+    )
+    jobs.start()
+    return jobs
 
 
 def _recognisers(settings: Settings, registry: Registry, metrics: Metrics) -> Recognisers:

@@ -146,6 +146,35 @@ class Settings(BaseSettings):
     )
     max_upload_bytes: int = Field(500 << 20, gt=0, description="上传文件的大小上限（字节）。 Largest upload.")
     max_upload_s: float = Field(14_400.0, gt=0, description="上传音频的时长上限（秒）。 Longest upload.")
+    jobs_dir: str = Field(
+        "jobs",
+        description="文件作业的目录：队列、音频、结果；留空则没有作业。 Folder of file jobs; empty: none.",
+    )
+    jobs_concurrency: int = Field(
+        2, ge=1, le=64, description="同时识别几个作业；都让着实时录音和上传。 Jobs at a time; all give way to people."
+    )
+    jobs_keep_h: float = Field(
+        24.0,
+        gt=0,
+        description="结束的作业和它的文本保留多久（小时）。 How long ended jobs are kept.",
+    )
+    jobs_keep_audio: bool = Field(
+        False, description="作业的音频和作业保留得一样久；否则结束就删。 Keep a job's audio as long as the job."
+    )
+    jobs_max_bytes: int = Field(
+        10 << 30,
+        gt=0,
+        description="作业目录的大小上限（字节）；先删最早结束的，仍放不下就拒绝新的。"
+        " Largest size of the folder: those that ended first go first, then new ones are refused.",
+    )
+    jobs_urls: bool = Field(
+        False, description="作业可以只给一个公网地址，由服务器去取。 Jobs may name a public address to fetch from."
+    )
+    jobs_url_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="不在公网上也可以去取的主机，逗号分隔。 Hosts to fetch from although they are not public.",
+    )
+    jobs_url_timeout_s: float = Field(600.0, gt=0, description="取一个文件的时限（秒）。 Limit for fetching one file.")
     max_frame_bytes: int = Field(10 << 20, gt=0, description="一个 Socket.IO 数据包的上限（字节）。 Largest packet.")
     ping_interval_s: int = Field(30, ge=1, description="心跳间隔（秒）。 Ping interval.")
     ping_timeout_s: int = Field(120, ge=1, description="心跳超时（秒）。 Ping timeout.")
@@ -291,7 +320,9 @@ class Settings(BaseSettings):
         description="它占显存的几成（用 vLLM 时）。 Its share of the GPU's memory, with vLLM.",
     )
 
-    @field_validator("cors_origins", "api_keys", "qwen3_vllm_allowed_hosts", "qwen3_asr_embedded", mode="before")
+    @field_validator(
+        "cors_origins", "api_keys", "jobs_url_hosts", "qwen3_vllm_allowed_hosts", "qwen3_asr_embedded", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

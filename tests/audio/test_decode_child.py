@@ -17,7 +17,7 @@ import av
 import numpy as np
 import pytest
 
-from xingji.audio import Limits, container, decode_child, decode_file
+from xingji.audio import Halt, Limits, container, decode_child, decode_file
 from xingji.core.errors import XingjiError
 
 LIMITS = Limits(max_seconds=60, max_wall_s=60, max_memory_bytes=256 << 20)
@@ -197,6 +197,31 @@ def test_stopping_early_kills_the_child(end: str, tmp_path: Path, children: list
     assert children[0].returncode is not None
     if sys.platform != "win32":
         assert children[0].returncode == -signal.SIGKILL
+
+
+def test_a_halt_ends_it_without_a_word(tmp_path: Path, children: list[subprocess.Popen[bytes]]) -> None:
+    path, halt = tmp_path / "a.wav", Halt()
+    path.write_bytes(silence(59))
+    chunks = decode_file(path, LIMITS, halt)
+    next(chunks)
+    halt.ask()
+    assert len(list(chunks)) < 58
+    assert children[0].returncode is not None
+    if sys.platform != "win32":
+        assert children[0].returncode == -signal.SIGKILL
+    assert list(decode_file(path, LIMITS, halt)) == [], "it had been asked before it began"
+
+
+def test_what_the_file_claims_is_told_before_its_audio(tmp_path: Path) -> None:
+    path, told = tmp_path / "a.wav", []
+    path.write_bytes(silence(2))
+    chunks = decode_file(path, LIMITS, declared=told.append)
+    next(chunks)
+    assert told == [2.0]
+    path.write_bytes(b"%PDF-1.7")
+    with pytest.raises(XingjiError, match="unsupported_format"):
+        list(decode_file(path, LIMITS, declared=told.append))
+    assert told == [2.0]
 
 
 def test_nothing_starts_before_the_first_chunk_is_asked_for(

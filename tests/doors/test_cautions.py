@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 
-from xingji.doors.cautions import MINIPACK, OPEN_TO_ALL, cautions
+from xingji.doors.cautions import MINIPACK, OPEN_TO_ALL, Caution, cautions
+from xingji.runtime.jobs import PROBLEMS
 from xingji.settings import Settings
 
 
-def told(host: str = "127.0.0.1", hosts: tuple[str, ...] = (), minipack: bool = False, **more: Any) -> list[str]:
+def told(
+    host: str = "127.0.0.1", hosts: tuple[str, ...] = (), minipack: bool = False, jobs: Any = None, **more: Any
+) -> list[str]:
     settings = Settings(_env_file=None, host=host, **more)
-    here: Any = SimpleNamespace(settings=settings, hosts=hosts, models=SimpleNamespace(minipack=minipack))
+    here: Any = SimpleNamespace(settings=settings, hosts=hosts, models=SimpleNamespace(minipack=minipack), jobs=jobs)
     return [caution.code for caution in cautions(here)]
 
 
@@ -36,7 +39,15 @@ def test_the_mini_pack_is_told_beside_it() -> None:
     assert told("0.0.0.0", minipack=True) == ["no_api_keys", "minipack"]
 
 
-@pytest.mark.parametrize("caution", [MINIPACK, OPEN_TO_ALL])
+@pytest.mark.parametrize(("problem", "expected"), [(None, []), ("starting", []), ("corrupt", ["jobs_unavailable"])])
+def test_a_folder_of_jobs_that_cannot_be_used_is_told(problem: str | None, expected: list[str]) -> None:
+    assert told(jobs=SimpleNamespace(problem=problem)) == expected
+
+
+JOBS = [Caution("jobs_unavailable", *texts) for texts in PROBLEMS.values()]
+
+
+@pytest.mark.parametrize("caution", [MINIPACK, OPEN_TO_ALL, *JOBS])
 def test_both_languages(caution: Any) -> None:
     han = re.compile(r"[一-鿿]")
     assert han.search(caution.zh) and not han.search(caution.en)

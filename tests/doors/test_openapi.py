@@ -30,11 +30,18 @@ from xingji.app import create_rest
 from xingji.core.errors import CODES, XingjiError
 from xingji.core.hotword_table import HEAVIEST, LARGEST_TABLE, LIGHTEST, LONGEST_WORD
 from xingji.core.types import Hotword
+from xingji.doors import transcripts
 from xingji.doors.answers import STATUS
+from xingji.doors.jobs import LARGEST_PAGE, LONGEST_URL, PAGE
 from xingji.engines.pinyin import Pypinyin
+from xingji.runtime import job_sqlite
 from xingji.runtime.backup import Backups
 from xingji.runtime.hotword_file import HotwordFile
 from xingji.runtime.hotword_tables import MOST_TABLES, HotwordTables
+from xingji.runtime.job_runner import Jobs
+from xingji.runtime.job_sqlite import SqliteStore
+from xingji.runtime.jobs import State
+from xingji.runtime.metrics import Metrics
 from xingji.runtime.secrets import Secrets
 from xingji.settings import Settings
 from xingji.wire import ID
@@ -50,6 +57,9 @@ TRIAL = HOTWORDS + "/test"
 TABLES = "/api/asr/hotword-tables"
 TABLE = TABLES + "/{id}"
 TRANSCRIBE = "/api/asr/transcribe"
+JOBS = "/api/asr/jobs"
+JOB = JOBS + "/{id}"
+RESULT, CANCEL = JOB + "/result", JOB + "/cancel"
 BACKUP = "/api/asr/backup-audio/{id}"
 RECORDING = "/api/asr/recordings/{recording_id}"
 CUSTOMISATION = "/api/v1/services/audio/asr/customization"
@@ -58,7 +68,7 @@ SECRETS = ("/v1/realtime/client_secrets", "/v1/realtime/transcription_sessions")
 NLS = "/stream/v1/asr"
 OPENAI, TRANSLATE = "/v1/audio/transcriptions", "/v1/audio/translations"
 UPLOADS = (TRANSCRIBE, TRIAL)
-FORMS = (*UPLOADS, OPENAI, TRANSLATE)
+FORMS = (*UPLOADS, OPENAI, TRANSLATE, JOBS)
 
 Case = tuple[str, str, int]  # method, path, status
 
@@ -154,9 +164,18 @@ def answers(method: str, path: str) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def test_names_and_limits_are_those_of_the_code() -> None:
     schemas = DOCUMENT["components"]["schemas"]
-    source = (ROOT / "xingji" / "doors" / "rest.py").read_text("utf-8")
-    read = set(re.findall(r'(?:\.get\(|flag\(request\.form, )"(\w+)"', source))
+    sources = "".join((ROOT / "xingji" / "doors" / name).read_text("utf-8") for name in ("rest.py", "options.py"))
+    read = set(re.findall(r'(?:\.get\(|flag\(said, |_text\(said, )"(\w+)"', sources))
     assert set(schemas["Upload"]["properties"]) == {"file", *read}
+    assert schemas["JobState"]["enum"] == [str(state) for state in State]
+    assert OPERATIONS["get", JOBS]["parameters"][1]["schema"] == {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": LARGEST_PAGE,
+        "default": PAGE,
+    }
+    assert schemas["NewJob"]["properties"]["url"]["maxLength"] == LONGEST_URL
+    assert OPERATIONS["get", RESULT]["parameters"][1]["schema"]["enum"] == [*transcripts.FORMS]
     assert schemas["Upload"]["properties"]["language"]["enum"] == list(LANGUAGES)
     source = (ROOT / "xingji" / "wire" / "openai_read.py").read_text("utf-8")
     read = set(re.findall(r'\(form, "(\w+)"\)|name = "(\w+)"', source))
@@ -277,6 +296,18 @@ LIVE: dict[str, tuple[Case, dict[str, Any]]] = {
     "a beta session": (("post", SECRETS[1], 200), {}),
     "no beta session": (("post", SECRETS[1], 400), {"json": {"input_audio_format": "mp3"}}),
     "delete an unknown table": (("delete", TABLE, 404), {"id": "unknown"}),
+    "jobs": (("get", JOBS, 200), {}),
+    "jobs in no such state": (("get", JOBS, 400), {"params": {"state": "lazy"}}),
+    "too many jobs at a time": (("get", JOBS, 400), {"params": {"limit": "201"}}),
+    "jobs before what is no number": (("get", JOBS, 400), {"params": {"before": "-1"}}),
+    "a job of nothing": (("post", JOBS, 400), {"data": {"x": "1"}}),
+    "a job of an address": (("post", JOBS, 400), {"json": {"url": "http://example.org/a.wav"}}),
+    "a job of no object": (("post", JOBS, 400), {"json": [1]}),
+    "a job for an unknown model": (("post", JOBS, 400), upload(model="whisper")),
+    "an unknown job": (("get", JOB, 404), {"id": "job_unknown"}),
+    "delete an unknown job": (("delete", JOB, 404), {"id": "job_unknown"}),
+    "cancel an unknown job": (("post", CANCEL, 404), {"id": "job_unknown"}),
+    "the result of an unknown job": (("get", RESULT, 404), {"id": "job_unknown"}),
 }
 
 
@@ -319,6 +350,32 @@ def test_the_result_of_a_recording(server: Server) -> None:
         answer = server.get(path)
         check(*RECORDED[1], answer)
         assert answer.json()["data"] == final
+
+
+DONE: list[Case] = [
+    ("post", JOBS, 202),
+    ("get", JOB, 200),
+    ("get", JOBS, 200),
+    ("get", RESULT, 200),
+    ("get", RESULT, 400),
+    ("post", CANCEL, 409),
+    ("delete", JOB, 200),
+]
+
+
+def test_a_job_from_beginning_to_end(server: Server) -> None:
+    added, read, listed, result, bad, cancel, delete = DONE
+    answer = server.post(JOBS, **upload(hotwords="语音", compare="true"))
+    check(*added, answer)
+    path = answer.headers["Location"]
+    server.wait(lambda: server.get(path).json()["data"]["state"] == "done", ANSWER_S)
+    check(*read, server.get(path))
+    check(*listed, server.get(JOBS, params={"limit": 1}))
+    for form in transcripts.FORMS:
+        check(*result, server.get(f"{path}/result", params={"format": form}))
+    check(*bad, server.get(f"{path}/result", params={"format": "docx"}))
+    check(*cancel, server.post(f"{path}/cancel"))
+    check(*delete, server.delete(path))
 
 
 HALF_WRITTEN: Case = ("post", HOTWORDS + "/reload", 422)
@@ -452,6 +509,50 @@ def test_backup_audio(tmp_path: Path) -> None:
         check(*case[:2], 404, ask(asked, *case[:2]))
 
 
+class Waiting:
+    """Jobs that never begin; the hub takes any model."""
+
+    def __init__(self, folder: Path, max_bytes: int = 1 << 20) -> None:
+        self.store = SqliteStore(folder, 1.0, max_bytes)
+        jobs = Jobs(self.store, lambda *_, **more: None, None, lambda: False, Metrics())  # type: ignore[arg-type]
+        hub = SimpleNamespace(resolved=lambda wishes: wishes)
+        self.client = client(settings(max_upload_bytes=1 << 20), jobs=jobs, hub=hub)
+
+    def ask(self, case: Case, id: str = "x") -> Any:
+        return ask(self.client, case[0], case[1].replace("{id}", id))
+
+
+UNAVAILABLE = [case for case in declared(503) if case[1].startswith(JOBS)]
+
+
+@pytest.mark.parametrize("case", UNAVAILABLE, ids=str)
+def test_a_folder_of_jobs_that_cannot_be_used(case: Case, tmp_path: Path) -> None:
+    answer = Waiting(tmp_path).ask(case)
+    check(*case, answer)
+    assert answer.headers["Retry-After"] == "5"
+
+
+KEPT: list[Case] = [("post", JOBS, 202), ("get", RESULT, 409), ("post", CANCEL, 200), ("delete", JOB, 200)]
+NO_ROOM: list[Case] = [("post", JOBS, 507), ("post", JOBS, 429)]
+
+
+def test_a_job_that_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    added, result, cancel, delete = KEPT
+    full, busy = NO_ROOM
+    waiting = Waiting(tmp_path, 3 * len(QUESTION) // 2)
+    assert waiting.store.open() is None
+    answer = waiting.ask(added)
+    check(*added, answer)
+    id = answer.get_json()["data"]["id"]
+    check(*full, waiting.ask(full))
+    check(*result, waiting.ask(result, id))
+    monkeypatch.setattr(job_sqlite, "MOST_QUEUED", 1)
+    check(*busy, waiting.ask(busy))
+    check(*cancel, waiting.ask(cancel, id))
+    check(*delete, waiting.ask(delete, id))
+    waiting.store.close()
+
+
 LOADING: list[Case] = [("get", "/api/ready", 503), ("get", NLS + "/health", 503)]
 
 
@@ -476,7 +577,7 @@ def test_health_says_why_models_run_on_the_cpu(reason: str) -> None:
         ),
         "models": SimpleNamespace(names=dict.fromkeys(facts, "x"), source="official", minipack=False),
     }
-    answer = client(settings(), corrections=None, started=0.0, **parts).get("/api/health")
+    answer = client(settings(), corrections=None, jobs=None, started=0.0, **parts).get("/api/health")
     check("get", "/api/health", 200, answer)
     said = answer.get_json()
     assert said["models_loaded"]
@@ -487,7 +588,7 @@ def test_health_says_why_models_run_on_the_cpu(reason: str) -> None:
 def test_no_declared_answer_goes_unchecked() -> None:
     seen = (
         {case for case, _ in LIVE.values()}
-        | {*RECORDED, HALF_WRITTEN, *BACKED_UP, *LOADING}
+        | {*RECORDED, HALF_WRITTEN, *BACKED_UP, *LOADING, *DONE, *UNAVAILABLE, *KEPT, *NO_ROOM}
         | {case for _, case in REFUSED}
     )
     seen |= {*TOO_MANY, *UNAUTHORIZED, *declared(413), *declared(500)}

@@ -44,7 +44,7 @@ def test_the_copied_files_are_all_that_the_server_needs(models: Path, tmp_path: 
         (app / target).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, app / target)
     assert not list(app.rglob("__pycache__"))
-    for folder in ("models_cache", "hf_cache", "logs", "config"):
+    for folder in ("models_cache", "hf_cache", "logs", "config", "jobs"):
         (app / folder).mkdir()
     environment = {name: value.replace("/app/", f"{app}/") for name, value in image_environment().items()}
     ours = {name: environment[name] for name in ("XINGJI_LOG_DIR", "MODELSCOPE_CACHE", "HF_HOME")}

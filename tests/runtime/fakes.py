@@ -64,7 +64,7 @@ class Engines:
     costs: dict[str, list[dict[str, float]]] = field(default_factory=dict)
     heard: list[Samples] = field(default_factory=list)  # every sample given to the detector, in order
     released: list[int] = field(default_factory=list)
-    patient: set[bool] = field(default_factory=set)  # what jobs have said of themselves
+    patience: set[int] = field(default_factory=set)  # what jobs have said of themselves
     waiting: "Queue[Asked]" = field(default_factory=Queue)
     _speaking: set[int] = field(default_factory=set)
     _texts: dict[int, str] = field(default_factory=dict)
@@ -72,14 +72,14 @@ class Engines:
     def wait(self, timeout_s: float) -> bool:
         return self.ready
 
-    def behind(self, patient: bool) -> bool:
+    def behind(self, patience: int) -> bool:
         return self.is_behind
 
     def release(self, stream: int) -> None:
         self.released.append(stream)
 
-    def submit(self, stream: int, job: Work, done: Callable[[Result], None], patient: bool = False) -> None:
-        self.patient.add(patient)
+    def submit(self, stream: int, job: Work, done: Callable[[Result], None], patience: int = 0) -> None:
+        self.patience.add(patience)
         if type(job) in self.held:
             self.waiting.put((stream, job, done))
         else:

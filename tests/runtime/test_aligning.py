@@ -23,7 +23,7 @@ class Aligner:
     answer: Result | None = TIMED  # None: it keeps it to itself
     asked: list[Done] = field(default_factory=list)
 
-    def submit(self, job: Align, done: Done, patient: bool) -> None:
+    def submit(self, job: Align, done: Done, patience: int) -> None:
         self.asked.append(done)
         if self.answer is not None:
             done(self.answer)
@@ -36,9 +36,9 @@ class World:
     workers: Engines = field(default_factory=lambda: Engines(held={Align}))
     metrics: Metrics = field(default_factory=Metrics)
 
-    def align(self, heard: Hypothesis = READ, patient: bool = False) -> "Queue[Hypothesis]":
+    def align(self, heard: Hypothesis = READ, patience: int = 0) -> "Queue[Hypothesis]":
         answers: Queue[Hypothesis] = Queue()
-        Aligning(self.aligner, self.within_s, self.metrics).align(self.workers, 7, JOB, heard, answers.put, patient)
+        Aligning(self.aligner, self.within_s, self.metrics).align(self.workers, 7, JOB, heard, answers.put, patience)
         return answers
 
 
@@ -107,7 +107,7 @@ def test_the_workers_are_not_asked_when_it_is_too_late() -> None:
 
 def test_a_file_has_time() -> None:
     world = World(within_s=0.001)
-    answers = world.align(patient=True)
-    assert answers.empty() and world.workers.patient == {True}
+    answers = world.align(patience=1)
+    assert answers.empty() and world.workers.patience == {1}
     world.workers.answer(TIMED)
     assert told(answers).words == WORDS

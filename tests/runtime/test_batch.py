@@ -103,23 +103,31 @@ def test_no_segment_starves_and_no_batch_is_too_large(lengths: list[int], jobs: 
     assert sorted(taken) == [*range(len(lengths))]
 
 
-def detections(*patient: bool, first: int = 0) -> list[Request]:
+def detections(*patience: int, first: int = 0) -> list[Request]:
     """One job for each, all of different streams."""
-    return [Request(first + n, first + n, JOBS["detect"], waits) for n, waits in enumerate(patient)]
+    return [Request(first + n, first + n, JOBS["detect"], waits) for n, waits in enumerate(patience)]
 
 
 def test_files_give_way_to_people_and_go_in_batches_of_their_own() -> None:
-    waiting = detections(True, False, True, False, True, True)
+    waiting = detections(1, 0, 1, 0, 1, 1)
     batches = []
     while batch := take(waiting, LIMITS):
         batches.append([request.id for request in batch])
     assert batches == [[1, 3], [0, 2, 4], [5]]
 
 
+def test_what_nobody_waits_for_gives_way_to_files_too() -> None:
+    waiting = detections(2, 1, 2, 0, 1)
+    batches = []
+    while batch := take(waiting, LIMITS):
+        batches.append([request.id for request in batch])
+    assert batches == [[3], [1, 4], [0, 2]]
+
+
 def test_files_do_not_give_way_for_ever() -> None:
-    waiting, turns = detections(True), []
+    waiting, turns = detections(1), []
     for turn in range(100):
-        waiting += detections(False, first=turn + 1)
+        waiting += detections(0, first=turn + 1)
         turns += [request.id for request in take(waiting, LIMITS)]
     assert turns.index(0) == GIVES_WAY
     assert sorted(turns + [request.id for request in waiting]) == [*range(101)]

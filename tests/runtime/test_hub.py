@@ -41,6 +41,13 @@ def refused(hub: Hub) -> tuple[str, object]:
     return caught.value.code, caught.value.detail["retry_after_ms"]
 
 
+def ended(driver: Driver) -> None:
+    """The hub has forgotten it."""
+    for thread in threading.enumerate():
+        if thread.name == f"recording-{driver.stream}":
+            thread.join(PATIENCE_S)
+
+
 # -- admission ------------------------------------------------------------------------
 
 
@@ -60,9 +67,7 @@ def test_a_full_server_says_so_and_takes_the_next_when_one_has_ended(make_hub: M
     assert (hub.active, hub.capacity) == (2, 2)
     assert refused(hub) == ("busy", 5000)
     first.cancel()
-    for thread in threading.enumerate():
-        if thread.name == f"recording-{first.stream}":
-            thread.join(PATIENCE_S)
+    ended(first)
     assert hub.active == 1
     opened(hub)
     assert refused(hub) == ("busy", 5000)
@@ -111,6 +116,33 @@ def test_while_texts_come_late_no_recording_begins(make_hub: MakeHub) -> None:
         headroom.waited(LATE_S + 0.1)
     assert refused(hub) == ("busy", 5000)
     opened(hub, stream=False)
+
+
+def test_what_nobody_waits_for_takes_no_place_from_others(make_hub: MakeHub, engines: Engines) -> None:
+    engines.costs = COSTS
+    metrics = Metrics()
+    hub = make_hub(limits=Limits(sessions=2), headroom=Headroom(0.4), metrics=metrics)
+    opened(hub)
+    for stream in (True, False):
+        assert hub.has_room_in_background
+        driver, _ = opened(hub, stream=stream, background=True)
+        assert (hub.active, hub.live) == (1, 1)
+        assert not hub.has_room_in_background
+        with pytest.raises(XingjiError, match="busy"):
+            opened(hub, stream=False, background=True)
+        driver.cancel()
+        ended(driver)
+    opened(hub, stream=False, background=False)
+    assert hub.active == 2 and not hub.has_room_in_background
+    engines.ready = False
+    assert not make_hub().has_room_in_background
+
+
+def test_a_live_recording_is_taken_beside_a_full_background(make_hub: MakeHub) -> None:
+    hub = make_hub(limits=Limits(sessions=1))
+    opened(hub, stream=False, background=True)
+    opened(hub)
+    assert refused(hub) == ("busy", 5000)
 
 
 def test_every_stream_has_its_own_number(make_hub: MakeHub) -> None:
@@ -293,7 +325,7 @@ def test_a_preview_gives_way_and_is_the_first_thing_to_be_left_out(make_hub: Mak
     metrics = Metrics()
     hub = make_hub(metrics=metrics, streams=False)
     hub.submit(0, job, answers.append)
-    assert engines.patient == {True} and answers == [Hypothesis("二。")]
+    assert engines.patience == {1} and answers == [Hypothesis("二。")]
     engines.is_behind = True
     hub.submit(0, job, answers.append)
     hub.submit(0, replace(job, preview=False), answers.append)
@@ -412,10 +444,16 @@ def test_drain_gives_up_in_time(make_hub: MakeHub, engines: Engines) -> None:
     assert not driver.finished.is_set()
 
 
-@pytest.mark.parametrize("live", [True, False])
-def test_a_file_gives_way_to_people_who_wait(make_hub: MakeHub, engines: Engines, live: bool) -> None:
-    driver = make_hub().open(Wishes(stream=live), Source(), Listener())
+@pytest.mark.parametrize(
+    ("wishes", "patience"),
+    [({}, 0), ({"stream": False, "waits": True}, 0), ({"stream": False}, 1), ({"background": True}, 2)],
+    ids=repr,
+)
+def test_a_file_gives_way_to_people_who_wait(
+    make_hub: MakeHub, engines: Engines, wishes: dict[str, Any], patience: int
+) -> None:
+    driver = make_hub().open(Wishes(**wishes), Source(), Listener())
     driver.feed(speech(1.0))
     driver.stop("client")
     assert driver.finished.wait(PATIENCE_S)
-    assert engines.patient == {not live}
+    assert engines.patience == {patience}

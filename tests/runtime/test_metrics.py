@@ -47,8 +47,8 @@ class Worker:
     restarts: int = -1
     state: str = "starting"
 
-    def waited_s(self, patient: bool) -> float:
-        assert patient
+    def waited_s(self, patience: int) -> float:
+        assert patience == 2
         return self.age_s
 
 

@@ -174,7 +174,7 @@ def test_jobs_are_answered(link: Link) -> None:
     asked("transcribe", transcribe())
     read = Hypothesis(str(pid))
     assert asked.answers(3) == {"detect": (), "decode": read, "transcribe": read}
-    assert (link.state, link.restarts, link.waiting, link.waited_s(True)) == ("ready", 0, 0, 0.0)
+    assert (link.state, link.restarts, link.waiting, link.waited_s(2)) == ("ready", 0, 0, 0.0)
     assert (link.models, link.degraded) == ({"played": {"device": "cpu"}}, None)
 
 
@@ -581,22 +581,22 @@ def test_the_pool_is_behind_while_a_job_waits_long_for_its_turn(
         while not link._running:
             assert time.monotonic() < deadline
         now += 2 * limit
-        assert (link.waited_s(True), pool.behind(True)) == (0.0, False), "a long job is no queue"
-        pool.submit(9, job(), lambda result: None, patient=True)
+        assert (link.waited_s(2), pool.behind(2)) == (0.0, False), "a long job is no queue"
+        pool.submit(9, job(), lambda result: None, patience=1)
         now += 2 * limit
-        assert pool.behind(True) and not pool.behind(False), "files wait for people, not people for files"
+        assert pool.behind(2) and not pool.behind(0), "files wait for people, not people for files"
         asked("waiting", job(), stream=2)
         now += 0.9 * limit
-        assert link.waited_s(False) > 0.0 and not pool.behind(False)
+        assert link.waited_s(0) > 0.0 and not pool.behind(0)
         now += 0.2 * limit
         asked("waiting too", job(), stream=3)
-        assert link.waited_s(False) > limit and pool.behind(False)
+        assert link.waited_s(0) > limit and pool.behind(0)
         held.unlink()
         asked.answers(3)
         deadline = time.monotonic() + PATIENCE_S
         while link.waiting:
             assert time.monotonic() < deadline
-        assert (link.waited_s(True), pool.behind(True)) == (0.0, False)
+        assert (link.waited_s(2), pool.behind(2)) == (0.0, False)
     finally:
         pool.close()
 

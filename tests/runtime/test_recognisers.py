@@ -90,9 +90,9 @@ class World:
             self.made[-1].held.set()
         return self.made[-1]
 
-    def ask(self, job: Job = JOB, patient: bool = False) -> "Queue[Result]":
+    def ask(self, job: Job = JOB, patience: int = 0) -> "Queue[Result]":
         answers: Queue[Result] = Queue()
-        self.recognisers.submit(self.workers, 7, job, answers.put, patient)
+        self.recognisers.submit(self.workers, 7, job, answers.put, patience)
         return answers
 
     def answered(self, job: Job = JOB) -> Result:
@@ -286,9 +286,9 @@ def test_what_it_does_not_read_the_workers_read_and_say_so(make: Make, answer: A
     world = make(answer=answer)
     world.recognisers.choose(BIG)
     world.workers.held.add(Transcribe)
-    answers = world.ask(patient=True)
+    answers = world.ask(patience=1)
     job = world.workers.answer()
-    assert isinstance(job, Transcribe) and (job.model, job.bias) == (None, ()) and world.workers.patient == {True}
+    assert isinstance(job, Transcribe) and (job.model, job.bias) == (None, ()) and world.workers.patience == {1}
     assert answers.get(timeout=PATIENCE_S) == Hypothesis("二。", fallback=reason)
     assert f'xingji_fallbacks_total{{model="{BIG}",reason="{reason}"}} 1.0' in world.metrics.text().decode()
 
@@ -309,7 +309,7 @@ def test_so_many_at_a_time_and_people_before_files(make: Make) -> None:
     played, waiting = world.made[0], [world.ask(job) for job in jobs[:2]]
     while played.busy < 2:
         time.sleep(0.01)
-    waiting += [world.ask(job, patient=job.segment < 6) for job in jobs[2:]]
+    waiting += [world.ask(job, patience=int(job.segment < 6)) for job in jobs[2:]]
     played.held.set()
     for answers in waiting:
         assert isinstance(answers.get(timeout=PATIENCE_S), Hypothesis)
@@ -320,7 +320,7 @@ def test_so_many_at_a_time_and_people_before_files(make: Make) -> None:
 def test_nobody_who_waits_waits_for_long_but_a_file_does(make: Make) -> None:
     world = make(waits=True, rules=Rules(threads=1, patience_s=0.05, check_s=PATIENCE_S))
     world.recognisers.choose(BIG)
-    first, person, file = world.ask(), world.ask(), world.ask(patient=True)
+    first, person, file = world.ask(), world.ask(), world.ask(patience=1)
     time.sleep(0.2)
     world.made[0].held.set()
     assert (

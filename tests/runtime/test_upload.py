@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from queue import Queue
 
@@ -10,13 +11,14 @@ import pytest
 
 from tests.runtime.conftest import MakeHub
 from tests.runtime.fakes import PATIENCE_S, BrokenSession, Engines, in_thread, join_recordings, silence, speech
-from xingji.audio import Limits
+from xingji.audio import Halt, Halted, Limits
 from xingji.core.errors import XingjiError
 from xingji.core.messages import Completed, Detect, Event, SentenceSettled, Transcribe
 from xingji.core.session import Session
 from xingji.core.types import Samples
 from xingji.runtime import upload
 from xingji.runtime.driver import Clocks
+from xingji.runtime.headroom import FEW, LATE_S, WINDOW_S, Headroom
 from xingji.runtime.hub import Hub
 from xingji.runtime.hub import Limits as HubLimits
 from xingji.wire import Wishes
@@ -29,11 +31,13 @@ Decodes = Callable[..., None]
 
 @pytest.fixture
 def decodes(monkeypatch: pytest.MonkeyPatch) -> Decodes:
-    """Let the file decode to these chunks; an exception among them is raised, a function called."""
+    """Let the file decode to these chunks; an exception among them is raised, a function called. ``claimed``:
+    seconds that it says it has."""
 
-    def decodes(*chunks: Samples | Exception | Callable[[], object]) -> None:
-        def decode_file(path: Path, limits: Limits) -> Iterator[Samples]:
+    def decodes(*chunks: Samples | Exception | Callable[[], object], claimed: float = 0.0) -> None:
+        def decode_file(path: Path, limits: Limits, halt: Halt, declared: Callable[[float], None]) -> Iterator[Samples]:
             assert path == PATH
+            declared(claimed)
             for chunk in chunks:
                 if isinstance(chunk, Exception):
                     raise chunk
@@ -47,9 +51,10 @@ def decodes(monkeypatch: pytest.MonkeyPatch) -> Decodes:
     return decodes
 
 
-def transcribe(hub: Hub, progress: Callable[[int], None] | None = None) -> Completed:
-    limits = Limits(max_seconds=3600.0, max_wall_s=60.0, max_memory_bytes=1 << 30)
-    return upload.transcribe(hub, PATH, WISHES, limits, progress)
+def transcribe(
+    hub: Hub, progress: Callable[[int], None] | None = None, halt: Halt | None = None, wishes: Wishes = WISHES
+) -> Completed:
+    return upload.transcribe(hub, PATH, wishes, upload.file_limits(3600.0), progress, halt)
 
 
 def talk(sentences: int) -> Samples:
@@ -99,6 +104,70 @@ def test_progress_is_heard_once_the_file_is_read_and_rises_to_100(
     assert len(heard) > 2
 
 
+def test_progress_while_a_file_is_read_is_of_what_it_claims(make_hub: MakeHub, decodes: Decodes) -> None:
+    percents, first = Queue[int](), []
+    decodes(talk(20), lambda: first.append(percents.get(timeout=PATIENCE_S)), talk(20), claimed=80.0)
+    transcribe(make_hub(), percents.put)
+    heard = first + [percents.get_nowait() for _ in range(percents.qsize())]
+    assert first[0] <= 50
+    assert heard == sorted(set(heard)) and heard[-1] == 100
+
+
+@pytest.mark.parametrize("claimed", [0.001, 1e9])
+def test_a_claim_that_is_wrong_spoils_no_progress(make_hub: MakeHub, decodes: Decodes, claimed: float) -> None:
+    percents: list[int] = []
+    decodes(talk(10), talk(10), claimed=claimed)
+    transcribe(make_hub(), percents.append)
+    assert percents == sorted(set(percents)) and percents[-1] == 100
+
+
+def test_another_thread_halts_it_and_the_engines_are_asked_no_more(
+    make_hub: MakeHub, engines: Engines, decodes: Decodes
+) -> None:
+    """While it is read, while it is recognised, and before it has begun."""
+    hub = make_hub()
+    for chunks in ((talk(1), None, talk(1)), (None, talk(1))):
+        halt = Halt()
+        decodes(*(halt.ask if chunk is None else chunk for chunk in chunks))
+        with pytest.raises(Halted):
+            transcribe(hub, halt=halt)
+        join_recordings()
+        assert hub.active == 0
+    engines.held = {Transcribe}
+    halt, ended = Halt(), Queue[type[BaseException]]()
+    decodes(talk(3))
+
+    def run() -> None:
+        try:
+            transcribe(hub, halt=halt)
+        except Halted:
+            ended.put(Halted)
+
+    in_thread(run)
+    engines.answer()
+    halt.ask()
+    assert ended.get(timeout=PATIENCE_S) is Halted
+    join_recordings()
+    assert hub.active == 0 and len(engines.released) == 2
+
+
+def test_in_the_background_it_pauses_while_people_would_notice(make_hub: MakeHub, decodes: Decodes) -> None:
+    clock = [0.0]
+    headroom = Headroom(0.85, clock=lambda: clock[0])
+    for _ in range(FEW):
+        headroom.waited(LATE_S + 0.1)
+    hub, heard = make_hub(headroom=headroom), Queue[int]()
+    decodes(talk(2))
+    background = replace(WISHES, background=True)
+    running = in_thread(lambda: transcribe(hub, heard.put, wishes=background))
+    running.join(2 * upload.LOOK_S)
+    assert running.is_alive() and heard.empty()
+    clock[0] += WINDOW_S + 1
+    assert heard.get(timeout=PATIENCE_S) >= 0
+    running.join(PATIENCE_S)
+    assert not running.is_alive()
+
+
 @pytest.mark.parametrize("chunks", [(), (talk(1),)], ids=["at once", "half way"])
 def test_a_file_that_cannot_be_decoded_leaves_nothing_behind(
     make_hub: MakeHub, decodes: Decodes, chunks: tuple[Samples, ...]
@@ -134,7 +203,7 @@ def test_a_file_longer_than_a_recording_may_be_is_refused(make_hub: MakeHub, dec
 
 
 def transcription(hub: Hub) -> upload.Transcription:
-    return upload.Transcription(hub, PATH, WISHES, Limits(3600.0, 60.0, 1 << 30))
+    return upload.Transcription(hub, PATH, WISHES, upload.file_limits(3600.0))
 
 
 def test_sentences_are_told_while_the_rest_is_still_read(make_hub: MakeHub, decodes: Decodes) -> None:
@@ -172,7 +241,7 @@ def test_what_is_closed_early_leaves_nothing_behind(
 ) -> None:
     ended = []
 
-    def decode_file(path: Path, limits: Limits) -> Iterator[Samples]:
+    def decode_file(path: Path, *_: object) -> Iterator[Samples]:
         try:
             while True:
                 yield talk(1)

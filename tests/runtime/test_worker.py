@@ -94,7 +94,7 @@ class Gateway:
 
     def ask(self, stream: int, job: Job) -> None:
         self._ids += 1
-        how = {"patient": False, "alone": False}
+        how = {"patience": 0, "alone": False}
         ipc.send(self.connection, {"id": self._ids, "stream": stream, "job": ipc.pack(job), **how})
 
     def release(self, stream: int) -> None:

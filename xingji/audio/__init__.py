@@ -7,6 +7,7 @@ from xingji.core.types import AudioFormat
 
 from . import sniff
 from .container import FORMAT_NAMES, decode_file
+from .halt import Halt, Halted
 from .limits import Limits
 from .pcm import Decoder, alaw, f32le, looks_like_float, mulaw, s16le
 from .sniff import is_container
@@ -42,6 +43,8 @@ __all__ = [
     "FORMATS",
     "FORMAT_NAMES",
     "Decoder",
+    "Halt",
+    "Halted",
     "Limits",
     "decode_file",
     "decoder",

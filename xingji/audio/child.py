@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from .limits import Limits
 log = logging.getLogger(__name__)
 
 REFUSED = 3  # the child's exit status when its last line on stderr names the reason
+
+DECLARED = struct.Struct("<d")  # before the samples of a file: the seconds that it claims to have, or 0
 
 _ROOT = Path(__file__).resolve().parents[2]  # where the child finds this package
 _ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "HOME", "APPDATA", "SYSTEMROOT")

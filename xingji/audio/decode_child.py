@@ -2,8 +2,8 @@
 
 ``python -m xingji.audio.decode_child file PATH LIMITS`` or ``… stream DECLARED LIMITS``; limits as JSON. A stream
 comes in messages of a uint32, little endian, and as many bytes; what it was declared to be is a key of
-``sniff.FORMATS``. Exit status 0 after all audio was written; ``REFUSED`` with one line ``{"code": …}`` on stderr
-when it cannot or may not be decoded.
+``sniff.FORMATS``. The samples of a file follow a ``child.DECLARED``. Exit status 0 after all audio was written;
+``REFUSED`` with one line ``{"code": …}`` on stderr when it cannot or may not be decoded.
 """
 
 import json
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from xingji.core.errors import XingjiError
 from xingji.core.types import SAMPLE_RATE, Samples
 
-from .child import REFUSED
+from .child import DECLARED, REFUSED
 from .incoming import Incoming, Pipe
 from .limits import Limits
 from .resample import Resampler, from_float
@@ -56,7 +56,9 @@ def main(what: str, argument: str, limits: Limits) -> int:
     with open(argument, "rb") if what == "file" else nullcontext() as file:
         confine(limits)
         blocks = (
-            decode(file, limits) if file else decode_stream(Incoming(cast(Pipe, sys.stdin.buffer)), argument, limits)
+            decode(file, limits, declare)
+            if file
+            else decode_stream(Incoming(cast(Pipe, sys.stdin.buffer)), argument, limits)
         )
         try:
             bytearray(OPENING)
@@ -71,6 +73,10 @@ def main(what: str, argument: str, limits: Limits) -> int:
             sys.stderr.write(json.dumps({"code": code}) + "\n")
             return REFUSED
     return 0
+
+
+def declare(seconds: float) -> None:
+    sys.stdout.buffer.write(DECLARED.pack(seconds))
 
 
 def confine(limits: Limits) -> None:
@@ -107,10 +113,12 @@ def capped(blocks: Iterator[Samples], max_seconds: float) -> Iterator[Samples]:
         raise XingjiError("decode_failed")
 
 
-def decode(file: BinaryIO, limits: Limits) -> Iterator[Samples]:
-    """The best audio stream of the file."""
+def decode(file: BinaryIO, limits: Limits, declare: Callable[[float], object]) -> Iterator[Samples]:
+    """The best audio stream of the file; first ``declare`` is told how many seconds it claims to have, or 0."""
     with open_container(file) as container:
-        yield from joined(frames(container, sound(container)), limits)
+        stream = sound(container)
+        declare((container.duration or 0) / av.time_base)
+        yield from joined(frames(container, stream), limits)
 
 
 def decode_stream(stream: Incoming, declared: str, limits: Limits) -> Iterator[Samples]:

@@ -4,7 +4,7 @@ client --Command--> Session --Job--> engines
 client <--Event---- Session <-Result- engines
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -146,6 +146,11 @@ class SentenceReadings:
     lost: tuple[tuple[Stage, str], ...] = ()  # (stage, reason)
     hits: Mapping[Stage, tuple[HotwordHit, ...]] = field(default_factory=dict)  # hotwords in each reading
     edits: tuple[AcceptedEdit, ...] = ()  # reason "vote": of the second pass as it was heard; others: of its text
+
+
+def failed_passes(readings: Iterable[SentenceReadings]) -> set[Stage]:
+    """Where a recogniser failed. One that heard no words, or none to be believed, has not."""
+    return {stage for r in readings for stage, reason in r.lost if reason not in ("empty", "implausible")}
 
 
 @dataclass(frozen=True, slots=True)

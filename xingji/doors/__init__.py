@@ -14,6 +14,7 @@ from ..runtime.gate import Gate
 from ..runtime.hotword_file import HotwordFile
 from ..runtime.hotword_tables import HotwordTables
 from ..runtime.hub import Hub
+from ..runtime.job_runner import Jobs
 from ..runtime.metrics import Metrics
 from ..runtime.models import ModelSet
 from ..runtime.pool import Pool
@@ -40,6 +41,7 @@ class Services:
     corrections: Corrections | None
     metrics: Metrics
     started: float  # time.monotonic()
+    jobs: Jobs | None = None  # None: switched off
     gates: dict[str, Gate[Any]] = field(default_factory=dict)  # by Socket.IO sid or own id
     ports: dict[str, int] = field(default_factory=dict)  # own ports that are served now, by protocol
     hosts: tuple[str, ...] = ()  # on which a server of its own listens, besides the setting
@@ -57,6 +59,8 @@ class Services:
         """Take nothing new, finish what is being recorded, deliver the results, end the workers."""
         deadline = time.monotonic() + within_s - SENDING_S
         log.info("stopping", extra={"recordings": self.hub.active})
+        if self.jobs is not None:
+            self.jobs.close()
         self.hub.drain(deadline - time.monotonic())
         while any(gate.owes for gate in list(self.gates.values())) and time.monotonic() < deadline:
             time.sleep(0.05)

@@ -1,5 +1,6 @@
 """How REST answers: one envelope for success, one for errors."""
 
+import errno
 import logging
 from typing import Any
 
@@ -15,6 +16,8 @@ STATUS = {
     "unauthorized": 401,
     "not_found": 404,
     "method_not_allowed": 405,
+    "job_not_done": 409,
+    "job_ended": 409,
     "version_conflict": 412,
     "upgrade_required": 426,
     "too_large": 413,
@@ -22,6 +25,8 @@ STATUS = {
     "invalid_hotwords": 422,
     "busy": 429,
     "not_ready": 503,
+    "jobs_unavailable": 503,
+    "storage_full": 507,
     "internal": 500,
 }  # every other code is 400
 
@@ -89,5 +94,7 @@ def register(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def failed(error: Exception) -> tuple[Response, int]:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return failure(XingjiError("storage_full"))
         log.exception("request failed", extra={"path": request.path})
         return failure(XingjiError("internal"))

@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from ..runtime.jobs import PROBLEMS
 from . import Services
 
 
@@ -33,6 +34,8 @@ OPEN_TO_ALL = Caution(
 def cautions(here: Services) -> Iterator[Caution]:
     if not here.settings.api_keys and not _all_loopback((here.settings.host, *here.hosts)):
         yield OPEN_TO_ALL
+    if here.jobs is not None and here.jobs.problem in PROBLEMS:
+        yield Caution("jobs_unavailable", *PROBLEMS[here.jobs.problem])
     if here.models.minipack:
         yield MINIPACK
 

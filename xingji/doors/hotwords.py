@@ -13,7 +13,7 @@ from ..runtime.hotword_file import Table, plain
 from ..wire import Pace, Wishes, samples
 from . import services
 from .answers import success
-from .rest import sent_language
+from .options import read_language
 from .uploads import on_disk, sent_file, upload_limits
 
 api = Blueprint("hotwords", __name__, url_prefix="/api/asr/hotwords")
@@ -60,7 +60,7 @@ def reload() -> tuple[Response, int]:
 def test() -> tuple[Response, int]:
     """What would these words do to this recording?"""
     here = services()
-    file, language, truth = sent_file(), sent_language(), request.form.get("text", "").strip()
+    file, language, truth = sent_file(), read_language(request.form), request.form.get("text", "").strip()
     words, table = _tried()
     own = words if table is None else ()
     pace = Pace(samples(here.settings.sentence_silence_ms))

@@ -64,6 +64,7 @@ def health() -> Response:
                 "live": here.hub.live,
                 "live_capacity": here.hub.live_capacity,
             },
+            "jobs": {"enabled": here.jobs is not None, "problem": here.jobs.problem if here.jobs else None},
             "connections": len(here.gates),
             "ports": here.ports,
             "api_keys": bool(here.settings.api_keys),

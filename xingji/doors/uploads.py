@@ -15,9 +15,9 @@ from ..audio import Limits
 from ..core.errors import XingjiError
 from ..core.messages import Completed
 from ..core.types import Sentence
+from ..runtime.upload import file_limits
 from . import services
 
-SPEEDUP = 4.0  # seconds of audio that decoding must manage in a second of waiting, at the very least
 MOST_FILES = 8  # in one request; each is an open file
 
 
@@ -87,23 +87,18 @@ def on_disk(file: FileStorage) -> Path:
     return Path(file.stream.name)
 
 
-def flag(values: Mapping[str, str], name: str, default: bool) -> bool:
+def flag(values: Mapping[str, Any], name: str, default: bool) -> bool:
     """Raises XingjiError("bad_parameter")."""
     value = values.get(name)
     if value is None or value == "":
         return default
-    if value.lower() not in ("true", "false", "1", "0"):
+    if str(value).lower() not in ("true", "false", "1", "0"):
         raise XingjiError("bad_parameter", field=name)
-    return value.lower() in ("true", "1")
+    return str(value).lower() in ("true", "1")
 
 
 def upload_limits() -> Limits:
-    settings = services().settings
-    return Limits(
-        max_seconds=settings.max_upload_s,
-        max_wall_s=60.0 + settings.max_upload_s / SPEEDUP,
-        max_memory_bytes=256 << 20,
-    )
+    return file_limits(services().settings.max_upload_s)
 
 
 def spoken(done: Completed) -> list[Sentence]:

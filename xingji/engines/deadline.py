@@ -39,7 +39,7 @@ class DeadlineTransport(httpx2.BaseTransport):
             ssl_context=ssl.create_default_context(),
             max_connections=connections,
             max_keepalive_connections=connections,
-            network_backend=_Network(),
+            network_backend=DeadlineNetwork(),
         )
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -71,7 +71,9 @@ def _at_most(size: int, parts: Iterable[bytes]) -> Iterator[bytes]:
         yield part
 
 
-class _Network(httpcore2.NetworkBackend):
+class DeadlineNetwork(httpcore2.NetworkBackend):
+    """Sockets that have only the time until the deadline."""
+
     def __init__(self) -> None:
         self._sockets = httpcore2.SyncBackend()
 

@@ -18,13 +18,13 @@ Done = Callable[[Result], None]
 
 
 class Workers(Protocol):
-    def submit(self, stream: int, job: Work, done: Done, patient: bool = False) -> None: ...
+    def submit(self, stream: int, job: Work, done: Done, patience: int = 0) -> None: ...
 
 
 class Aligner(Protocol):
     """A model that only aligns (``remote.Embedded``)."""
 
-    def submit(self, job: Align, done: Done, patient: bool) -> None: ...
+    def submit(self, job: Align, done: Done, patience: int) -> None: ...
 
 
 class Aligning:
@@ -39,17 +39,17 @@ class Aligning:
         job: Transcribe,
         heard: Hypothesis,
         done: Callable[[Hypothesis], None],
-        patient: bool,
+        patience: int,
     ) -> None:
-        """``done`` is called once with ``heard``, with times if they come in time. A file is patient: nobody waits."""
+        """``done`` is called once with ``heard``, with times if they come in time. Of a file nobody waits for it."""
         if heard.words or not heard.text or not self._within_s:
             done(heard)
             return
         work = Align(job.segment, job.samples, heard.text, heard.language or job.language, job.begin)
-        answer = _Once(heard, done, None if patient else self._within_s)
+        answer = _Once(heard, done, None if patience else self._within_s)
 
         def ask_workers() -> None:
-            workers.submit(stream, work, self._metrics.asked(work, answer), patient)
+            workers.submit(stream, work, self._metrics.asked(work, answer), patience)
 
         def aligned(result: Result) -> None:
             if isinstance(result, Hypothesis) and result.words:
@@ -60,7 +60,7 @@ class Aligning:
         if self._aligner is None:
             ask_workers()
         else:
-            self._aligner.submit(work, self._metrics.asked(work, aligned), patient)
+            self._aligner.submit(work, self._metrics.asked(work, aligned), patience)
 
 
 class _Once:

@@ -2,8 +2,9 @@
 
 The oldest job goes first and takes others of its kind along, as far as the kind's ``Limit`` allows.
 Files are patient: their jobs give way to those of people who wait, but not for ever, and go in batches
-of their own. Nothing is waited for: what comes while a batch runs is the next batch, so that batches
-grow with the load and a lone stream never waits for company.
+of their own. So do those for which nobody waits at all, to files as well. Nothing is waited for: what
+comes while a batch runs is the next batch, so that batches grow with the load and a lone stream never
+waits for company.
 """
 
 from collections.abc import Mapping
@@ -31,7 +32,7 @@ class Request:
     id: int
     stream: int
     job: Work
-    patient: bool = False  # of a file: nobody waits for each single answer
+    patience: int = 0  # 1: of a file, nobody waits for each single answer; 2: nobody waits for the file either
     alone: bool = False  # was under way when a worker died: it must not take others with it once more
 
 
@@ -49,7 +50,7 @@ def take(waiting: list[Request], limits: Mapping[type[Any], Limit]) -> list[Requ
     for request in waiting:
         if len(batch) == limit.jobs:
             break
-        alike = type(request.job) is kind and request.patient == leader.patient
+        alike = type(request.job) is kind and request.patience == leader.patience
         if not alike or (limit.ordered and request.stream in streams):
             continue
         streams.add(request.stream)  # also of one that cannot come along: nothing of its stream may overtake it
@@ -67,7 +68,7 @@ def take(waiting: list[Request], limits: Mapping[type[Any], Limit]) -> list[Requ
 
 def _leader(waiting: list[Request]) -> Request:
     oldest = waiting[0]
-    urgent = next((request for request in waiting if not request.patient), oldest)
+    urgent = min(waiting, key=lambda request: request.patience)
     return oldest if urgent.id - oldest.id > GIVES_WAY else urgent
 
 

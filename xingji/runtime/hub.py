@@ -108,7 +108,8 @@ class Hub:
 
     @property
     def active(self) -> int:
-        return len(self._live)
+        """Recordings that take a place; those in the background leave theirs to others."""
+        return sum(not live.wishes.background for live in tuple(self._live.values()))
 
     @property
     def capacity(self) -> int | None:
@@ -118,19 +119,30 @@ class Hub:
     @property
     def live(self) -> int:
         """Recordings that somebody waits for."""
-        return sum(live.wishes.stream for live in tuple(self._live.values()))
+        return sum(_waited_for(live.wishes) for live in tuple(self._live.values()))
 
     @property
     def live_capacity(self) -> int | None:
         """How many of them the workers hold; None where that is not planned with."""
         return self._headroom.capacity(self._pool.costs)
 
+    @property
+    def strained(self) -> bool:
+        """Do those who wait notice that there is too much to do? What is in the background should pause."""
+        return self._headroom.late
+
+    @property
+    def has_room_in_background(self) -> bool:
+        """Would ``open`` take a recording for which nobody waits?"""
+        return self._pool.ready and not self._closing and not self._full(Wishes(stream=False, background=True))
+
     def _full(self, wishes: Wishes) -> bool:
-        if self.capacity is not None and self.active >= self.capacity:
+        taken = len(self._live) if wishes.background else self.active
+        if self.capacity is not None and taken >= self.capacity:
             return True
-        if wishes.stream and not self._headroom.room(self.live, self._pool.costs):
+        if _waited_for(wishes) and not self._headroom.room(self.live, self._pool.costs):
             return True
-        return self.capacity is None and self._pool.behind(not (wishes.stream or wishes.waits))
+        return self.capacity is None and self._pool.behind(_patience(wishes))
 
     def wants_llm(self, wishes: Wishes) -> bool:
         return self._corrections is not None and wishes.llm is not False
@@ -152,7 +164,7 @@ class Hub:
                 raise XingjiError("busy", detail={"retry_after_ms": 5000})
             stream = next(self._streams)
             session = Session(self._profile(wishes, named), self._pronouncer, self._lexicon)
-            stopwatch = Stopwatch(self._metrics, lagged=self._headroom.waited) if wishes.stream else None
+            stopwatch = Stopwatch(self._metrics, lagged=self._headroom.waited) if _waited_for(wishes) else None
             clocks = self._clocks if wishes.idle_s is None else replace(self._clocks, idle=wishes.idle_s)
             driver = Driver(stream, session, self, source, self._counted(tell), clocks, stopwatch)
             self._live[stream] = _Live(driver, wishes, named)
@@ -215,13 +227,13 @@ class Hub:
                 self._corrections.submit(stream, job, done)
         else:
             live = self._live.get(stream)
-            waited_for = live is None or live.wishes.stream or live.wishes.waits
+            patience = _patience(live.wishes) if live else 0
             if isinstance(job, Transcribe) and job.preview:
-                waited_for = False  # a text that is final comes before one that is not
-                if self._headroom.late or self._pool.behind(False):
+                patience = max(1, patience)  # a text that is final comes before one that is not
+                if self._headroom.late or self._pool.behind(0):
                     done(Lost("overloaded"))
                     return
-            self.recognisers.submit(self._pool, stream, job, done, not waited_for)
+            self.recognisers.submit(self._pool, stream, job, done, patience)
 
     def release(self, stream: int) -> None:
         self._pool.release(stream)
@@ -307,3 +319,15 @@ class Hub:
         deadline = time.monotonic() + timeout_s
         for driver in drivers:
             driver.finished.wait(max(0.0, deadline - time.monotonic()))
+
+
+def _waited_for(wishes: Wishes) -> bool:
+    """Does somebody look at the text while it grows?"""
+    return wishes.stream and not wishes.background
+
+
+def _patience(wishes: Wishes) -> int:
+    """See ``batch.Request``."""
+    if wishes.background:
+        return 2
+    return 0 if wishes.stream or wishes.waits else 1

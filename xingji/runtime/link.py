@@ -42,7 +42,7 @@ class _Pending:
     stream: int
     job: Work
     done: Callable[[Result], None]
-    patient: bool
+    patience: int
     since: float
     tries: int = 0
 
@@ -91,14 +91,12 @@ class Link:
 
     # -- jobs -----------------------------------------------------------------------
 
-    def submit(
-        self, stream: int, job: Work, done: Callable[[Result], None], patient: bool = False, tries: int = 0
-    ) -> None:
+    def submit(self, stream: int, job: Work, done: Callable[[Result], None], patience: int = 0, tries: int = 0) -> None:
         with self._lock:
             hopeless = self.hopeless or self._closing
             if not hopeless:
                 self._ids += 1
-                item = self._pending[self._ids] = _Pending(stream, job, done, patient, time.monotonic(), tries)
+                item = self._pending[self._ids] = _Pending(stream, job, done, patience, time.monotonic(), tries)
                 self._put(self._ids, item)
         if hopeless:
             done(Lost("unavailable"))
@@ -122,13 +120,13 @@ class Link:
     def waiting(self) -> int:
         return len(self._pending)
 
-    def waited_s(self, patient: bool) -> float:
-        """How long the oldest job that is not begun has waited for its turn; of all jobs, or of those of people."""
+    def waited_s(self, patience: int) -> float:
+        """How long the oldest job that is not begun has waited for its turn, of those with so much patience or less."""
         with self._lock:
             waiting = (
                 item.since
                 for id, item in self._pending.items()
-                if id not in self._running and (patient or not item.patient)
+                if id not in self._running and item.patience <= patience
             )
             oldest = min(waiting, default=math.inf)
         return max(0.0, time.monotonic() - oldest)
@@ -145,7 +143,7 @@ class Link:
                     self._sent.clear()
                 self._sent.add(table.digest)
                 self._outgoing.put(ipc.pack_table(table))
-        how = {"patient": item.patient, "alone": item.tries > 0}
+        how = {"patience": item.patience, "alone": item.tries > 0}
         self._outgoing.put({"id": id, "stream": item.stream, "job": ipc.pack(item.job), **how})
 
     def _put_again(self, id: int, lacking: Sequence[str]) -> None:
@@ -277,7 +275,7 @@ class Link:
             if not isinstance(item.job, Transcribe | Align):
                 item.done(Forgotten())
             elif tries < TRIES:
-                self.submit(item.stream, item.job, item.done, item.patient, tries)
+                self.submit(item.stream, item.job, item.done, item.patience, tries)
             else:
                 item.done(Lost("crashed"))
 

@@ -7,6 +7,7 @@ makes people wait. Both are told what happens and decide nothing.
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
@@ -36,6 +37,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 _WAITS_S = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
 _SHED = ("overloaded", "timeout", "circuit_open")  # why a correction was left out, though the model works
+PATIENT = 2  # the most patience that a job can have, see ``batch.Request``
 _ROWS = (1, 2, 3, 4, 6, 8, 12, 16)
 
 
@@ -46,7 +48,7 @@ class Worker(Protocol):
     def pid(self) -> int | None: ...
     @property
     def waiting(self) -> int: ...
-    def waited_s(self, patient: bool) -> float: ...
+    def waited_s(self, patience: int) -> float: ...
 
     restarts: int
     state: str
@@ -85,6 +87,9 @@ class Metrics:
             ["model", "reason"],
             registry=registry,
         )
+        self._file_jobs = Counter(
+            "xingji_file_jobs", "File jobs that ended: done, failed, cancelled", ["state"], registry=registry
+        )
         waits = {
             "partial_lag": "From the arrival of the audio that a partial text needs to that text",
             "first_text": "From the arrival of a sentence's first sample (at the detector's onset) to its first text",
@@ -106,6 +111,14 @@ class Metrics:
         self._gauge("xingji_live_capacity", "Live recordings that the workers hold; 0: not planned", room["capacity"])
         self._gauge("xingji_live_lag_seconds", "What nine of ten texts of late waited at most", room["lag"])
 
+    def watch_jobs(self, count: Callable[[str], float]) -> None:
+        """``count``: file jobs in a state."""
+        for state, meaning in (("queued", "that wait for their turn"), ("running", "that are being recognised")):
+            self._gauge(f"xingji_file_jobs_{state}", f"File jobs {meaning}", partial(count, state))
+
+    def job_ended(self, state: str) -> None:
+        self._file_jobs.labels(state).inc()
+
     def watch_worker(self, role: str, worker: Worker) -> None:
         """Its queue and its process, under names that hold ``role``."""
         name = f"xingji_{role}_worker"
@@ -115,7 +128,7 @@ class Metrics:
         self._gauge(
             f"{name}_queue_age_seconds",
             "How long the oldest job has waited for its turn",
-            lambda: worker.waited_s(True),
+            lambda: worker.waited_s(PATIENT),
         )
         ProcessCollector(namespace=name, pid=lambda: worker.pid or -1, registry=self._registry)
 

@@ -58,13 +58,13 @@ class Pool:
             for number, link in enumerate(links, 1)
         }
 
-    def submit(self, stream: int, job: Work, done: Callable[[Result], None], patient: bool = False) -> None:
-        """``patient`` jobs give way to others for a while."""
+    def submit(self, stream: int, job: Work, done: Callable[[Result], None], patience: int = 0) -> None:
+        """``patience``: see ``batch.Request``."""
         if ROLE_OF[type(job)] == "stream":
             link = self._seat(stream)
         else:
             link = min(self._usable("segment"), key=lambda link: link.waiting)
-        link.submit(stream, job, done, patient)
+        link.submit(stream, job, done, patience)
 
     def release(self, stream: int) -> None:
         with self._lock:
@@ -76,9 +76,9 @@ class Pool:
     def ready(self) -> bool:
         return all(any(link.ready.is_set() for link in links) for links in self._roles.values())
 
-    def behind(self, patient: bool) -> bool:
+    def behind(self, patience: int) -> bool:
         """Would one more recording come at the cost of those that are running? Files take nothing from people."""
-        return any(all(link.waited_s(patient) > BEHIND_S[role] for link in self._usable(role)) for role in self._roles)
+        return any(all(link.waited_s(patience) > BEHIND_S[role] for link in self._usable(role)) for role in self._roles)
 
     @property
     def costs(self) -> Costs:

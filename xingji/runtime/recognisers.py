@@ -165,11 +165,11 @@ class Recognisers:
     # -- the way there ----------------------------------------------------------------
 
     def submit(
-        self, workers: Workers, stream: int, job: Work, done: Callable[[Result], None], patient: bool = False
+        self, workers: Workers, stream: int, job: Work, done: Callable[[Result], None], patience: int = 0
     ) -> None:
-        """Answer ``job`` by calling ``done`` once. Files are ``patient``."""
+        """Answer ``job`` by calling ``done`` once. ``patience``: see ``batch.Request``."""
         if not isinstance(job, Transcribe) or job.model is None:
-            workers.submit(stream, job, done, patient)
+            workers.submit(stream, job, done, patience)
             return
         key = job.model
         id = key.partition("@")[0]
@@ -177,9 +177,11 @@ class Recognisers:
         def read(result: Hypothesis | NoSpeech | Lost) -> None:
             if isinstance(result, Lost):
                 self._metrics.fell_back(id, result.reason)
-                workers.submit(stream, replace(job, model=None, bias=()), lambda own: done(_told(own, result)), patient)
+                workers.submit(
+                    stream, replace(job, model=None, bias=()), lambda own: done(_told(own, result)), patience
+                )
             elif isinstance(result, Hypothesis) and not job.preview:
-                self._aligning.align(workers, stream, job, replace(result, source=id), done, patient)
+                self._aligning.align(workers, stream, job, replace(result, source=id), done, patience)
             else:
                 done(replace(result, source=id) if isinstance(result, Hypothesis) else result)
 
@@ -188,7 +190,7 @@ class Recognisers:
         if remote is None:
             read(Lost("disabled"))
         else:
-            remote.submit(job, read, patient)
+            remote.submit(job, read, patience)
 
     def close(self) -> None:
         with self._lock:

@@ -49,11 +49,11 @@ class Worker(Protocol):
     def hopeless(self) -> bool: ...
     @property
     def waiting(self) -> int: ...
-    def submit(self, stream: int, job: Work, done: Callable[[Result], None], patient: bool = False) -> None: ...
+    def submit(self, stream: int, job: Work, done: Callable[[Result], None], patience: int = 0) -> None: ...
     def close(self) -> None: ...
 
 
-Asked = tuple[bool, int, float, Transcribe, Callable[[Hypothesis | NoSpeech | Lost], None]]
+Asked = tuple[int, int, float, Transcribe, Callable[[Hypothesis | NoSpeech | Lost], None]]
 
 
 class Remote:
@@ -68,8 +68,8 @@ class Remote:
         for name, work in threads.items():
             threading.Thread(target=work, name=name, daemon=True).start()
 
-    def submit(self, job: Transcribe, done: Callable[[Hypothesis | NoSpeech | Lost], None], patient: bool) -> None:
-        self._queue.put((patient, next(self._numbers), time.monotonic(), job, done))
+    def submit(self, job: Transcribe, done: Callable[[Hypothesis | NoSpeech | Lost], None], patience: int) -> None:
+        self._queue.put((patience, next(self._numbers), time.monotonic(), job, done))
 
     def status(self) -> dict[str, Any]:
         return asdict(self._recogniser.status()) | {"waiting": self._queue.qsize()}
@@ -83,9 +83,9 @@ class Remote:
     def _run(self) -> None:
         while True:
             match self._queue.get():
-                case (patient, _, since, job, done):
+                case (patience, _, since, job, done):
                     waited = time.monotonic() - since
-                    done(Lost("busy") if waited > self._rules.patience_s and not patient else self._ask(job))
+                    done(Lost("busy") if waited > self._rules.patience_s and not patience else self._ask(job))
                 case _:
                     return
 
@@ -113,13 +113,13 @@ class Embedded:
         self._entry, self._worker = entry, worker
 
     def submit(
-        self, job: Transcribe | Align, done: Callable[[Hypothesis | NoSpeech | Lost], None], patient: bool
+        self, job: Transcribe | Align, done: Callable[[Hypothesis | NoSpeech | Lost], None], patience: int
     ) -> None:
         def answered(result: Result) -> None:
             done(result if isinstance(result, Hypothesis | NoSpeech | Lost) else Lost("engine_failed"))
 
         if self._worker.ready.is_set():
-            self._worker.submit(job.segment, job, answered, patient)
+            self._worker.submit(job.segment, job, answered, patience)
         else:
             done(Lost("unavailable" if self._worker.hopeless else "not_ready"))
 

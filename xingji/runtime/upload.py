@@ -10,10 +10,10 @@ from queue import Empty, Queue
 
 import numpy as np
 
-from ..audio import Limits, decode_file
+from ..audio import Halt, Halted, Limits, decode_file
 from ..core.errors import XingjiError
 from ..core.messages import Completed, Event
-from ..core.types import Samples
+from ..core.types import SAMPLE_RATE, Samples
 from ..wire import Wishes
 from .driver import Failed, Moment, Stopped, Told
 from .hub import Hub
@@ -21,6 +21,12 @@ from .hub import Hub
 # Half a file is no answer. What else than its end may stop it, and what that means to whoever sent it.
 CUT_SHORT = {"max_duration": "too_large", "idle": "decode_failed", "server_shutdown": "busy", "error": "internal"}
 TICK_S = 1.0
+SPEEDUP = 4.0  # seconds of audio that decoding must manage in a second of waiting, at the very least
+LOOK_S = 0.2  # how often a job that gives way to people looks whether it still must
+
+
+def file_limits(max_seconds: float) -> Limits:
+    return Limits(max_seconds, max_wall_s=60.0 + max_seconds / SPEEDUP, max_memory_bytes=256 << 20)
 
 
 class Decoded:
@@ -40,22 +46,35 @@ class Transcription:
     """A file that is being recognised. Iterating over it, once, does the work and gives what happens: events of the
     session up to Completed, and None about once a second besides. It does not run ahead of its reader.
 
-    Iterating raises XingjiError: what ``decode_file`` raises, or one of ``CUT_SHORT``. Must be closed in the end.
+    Iterating raises XingjiError: what ``decode_file`` raises, or one of ``CUT_SHORT``; and Halted where another thread
+    has asked ``halt``: the decoder is gone then, and no engine is asked for more. Must be closed in the end.
     """
 
     def __init__(
-        self, hub: Hub, path: Path, wishes: Wishes, limits: Limits, progress: Callable[[int], None] | None = None
+        self,
+        hub: Hub,
+        path: Path,
+        wishes: Wishes,
+        limits: Limits,
+        progress: Callable[[int], None] | None = None,
+        halt: Halt | None = None,
     ) -> None:
-        """``progress`` hears rising percents up to 100. Raises XingjiError: what ``decode_file`` and ``Hub.open``
-        raise."""
+        """``progress`` hears rising percents up to 100: of what the file claims to hold while it is read, of what it
+        held from then on. Raises XingjiError: what ``decode_file`` and ``Hub.open`` raise; Halted."""
+        self._hub, self._background = hub, wishes.background
         self._progress, self._percent = progress, 0
-        self._told: Queue[Event | Failed] = Queue()
+        self._claimed = 0  # samples
+        self._told: Queue[Event | Failed | Halted] = Queue()
         self._stopped_by = ""
         self._over = False
-        self._chunks = decode_file(path, limits)
+        halt = halt or Halt()
+        self._chunks = decode_file(path, limits, halt, self._declared)
         first = next(self._chunks, None)  # a file that cannot be decoded should not take a place
         self._samples = chain(() if first is None else (first,), self._chunks)
+        if halt.asked:
+            raise Halted
         self._driver = hub.open(wishes, Decoded(), self._tell)
+        halt.on(self._halted)
 
     def __iter__(self) -> Iterator[Event | None]:
         ticked_at = time.monotonic()
@@ -74,7 +93,17 @@ class Transcription:
             self._driver.cancel()
         self._chunks.close()
 
+    def _declared(self, seconds: float) -> None:
+        self._claimed = int(seconds * SAMPLE_RATE)
+
+    def _halted(self) -> None:
+        """From the thread that halts."""
+        self._driver.cancel()
+        self._told.put(Halted())
+
     def _feed(self) -> None:
+        while self._background and self._hub.strained and not self._driver.stopped:
+            time.sleep(LOOK_S)
         if self._driver.stopped:
             return
         samples = next(self._samples, None)
@@ -90,6 +119,8 @@ class Transcription:
         except Empty:
             return None
         match told:
+            case Halted():
+                raise told
             case Failed():
                 raise XingjiError("internal")
             case Completed() if self._stopped_by != "client":
@@ -108,19 +139,30 @@ class Transcription:
                 return
             case Completed() | Failed():
                 pass
-            case _ if self._progress is not None and moment.received and self._driver.stopped:
-                percent = moment.done * 100 // moment.received
+            case _ if self._progress is not None and (total := self._total(moment)):
+                percent = moment.done * 100 // total
                 if self._percent < percent < 100:
                     self._percent = percent
                     self._progress(percent)
         self._told.put(told)
 
+    def _total(self, moment: Moment) -> int:
+        """Samples that the file has; 0 where that is not known."""
+        if self._driver.stopped:
+            return moment.received
+        return max(self._claimed, moment.received) if self._claimed else 0
+
 
 def transcribe(
-    hub: Hub, path: Path, wishes: Wishes, limits: Limits, progress: Callable[[int], None] | None = None
+    hub: Hub,
+    path: Path,
+    wishes: Wishes,
+    limits: Limits,
+    progress: Callable[[int], None] | None = None,
+    halt: Halt | None = None,
 ) -> Completed:
-    """Decode and recognise a file; blocks until it is done. Raises XingjiError as ``Transcription`` does."""
-    with closing(Transcription(hub, path, wishes, limits, progress)) as running:
+    """Decode and recognise a file; blocks until it is done. Raises XingjiError and Halted as ``Transcription`` does."""
+    with closing(Transcription(hub, path, wishes, limits, progress, halt)) as running:
         done = deque(running, maxlen=1).pop()
     assert isinstance(done, Completed)
     return done

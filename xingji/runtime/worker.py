@@ -143,7 +143,7 @@ class Worker:
                     self._tables.append(ipc.unpack_table(message))
                 else:
                     job = ipc.unpack(message["job"])
-                    how = message["patient"], message["alone"]
+                    how = message["patience"], message["alone"]
                     self._waiting.append(Request(message["id"], message["stream"], job, *how))
                 self._arrived.notify()
         with self._arrived:

@@ -48,6 +48,7 @@ class Wishes:
     vllm_host: str | None = None  # where that is served, if the operator lets clients say so
     vllm_port: int | None = None
     waits: bool = False  # somebody waits for the text, although nothing streams
+    background: bool = False  # nobody waits: takes no place from others and gives way to all of them
     idle_s: float | None = None  # without audio, then the recording stops
 
 

@@ -17,6 +17,7 @@ from ..core.messages import (
     SentenceSettled,
     SpeechEnded,
     SpeechStarted,
+    failed_passes,
 )
 from ..core.transcript import join, parted, pieces
 from ..core.types import HotwordHit, RejectedEdit, Sentence, Stage
@@ -260,9 +261,7 @@ def final_result(
         "sensevoice": join(r.readings.get(Stage.SECOND_PASS, "") for _, r in told),
         "llm_merged": "".join(best),
     }
-    # Also of sentences that were left without text. A recogniser that heard no words, or none to be believed, has
-    # not failed.
-    lost = {stage for r in readings for stage, reason in r.lost if reason not in ("empty", "implausible")}
+    lost = failed_passes(readings)  # also of sentences that were left without text
     error = None
     if failed:
         error = XingjiError("internal")
