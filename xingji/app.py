@@ -26,6 +26,7 @@ from .doors import (
     answers,
     backup,
     dashscope,
+    demos,
     hotword_tables,
     hotwords,
     nls,
@@ -110,6 +111,7 @@ def create_rest(settings: Settings) -> Flask:
         backup.api,
         websockets.api,
         spec.document,
+        demos.pages(ROOT / "clients" / "web"),
     )
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
