@@ -179,8 +179,8 @@ export class AsrClient {
   }
 
   #giveUp(telling) {
-    if (telling) this.#wire.cancel();
     this.#end(new AsrError('no_session'));
+    if (telling) this.#wire.cancel();
     this.#apply({ name: 'cancelled' });
   }
 

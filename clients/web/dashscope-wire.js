@@ -46,23 +46,27 @@ export class DashScopeWire {
     this.#open = new Promise((resolve) => { socket.onopen = () => resolve(); });
     this.#open.then(() => this.#parts.onLine('online'));
     socket.onmessage = ({ data }) => this.#hear(JSON.parse(data));
-    socket.onclose = () => {
-      if (socket !== this.#socket) return;
-      this.#open = null;
-      clearInterval(this.#watch);
-      this.#parts.onLine('offline');
-    };
+    socket.onclose = () => socket === this.#socket && this.#leave();
+  }
+
+  /** The socket is of no use any more, whether or not it is closed already. */
+  #leave() {
+    this.#socket = this.#open = null;
+    clearInterval(this.#watch);
+    this.#parts.onLine('offline');
   }
 
   close() {
     this.#socket?.close();
   }
 
+  /** @param {any} options */
   async start({ format = 's16le', sample_rate = 16_000, language, hotwords, ...parameters }) {
     this.acceptedMs = 0;
     const id = crypto.randomUUID?.() ?? Array.from(crypto.getRandomValues(new Uint8Array(16)), (x) => x.toString(16).padStart(2, '0')).join('');
     this.#task = { id, revisions: new Map() };
     try {
+      /** @type {any} */
       const asked = { format: FORMATS[format] ?? format, sample_rate, ...parameters };
       if (language && language !== 'auto') asked.language_hints = [language];
       if (hotwords?.length) asked.vocabulary_id = this.#task.vocabulary = await this.#vocabulary({ action: 'create_vocabulary', target_model: this.#model, prefix: 'client', vocabulary: hotwords.map((text) => ({ text, weight: 4 })) });
@@ -103,10 +107,9 @@ export class DashScopeWire {
 
   /** The protocol has no other way to give up a task. */
   cancel() {
-    const socket = this.#socket;
-    this.#socket = this.#open = null;
     this.#over();
-    socket?.close();
+    this.#socket?.close();
+    this.#leave();
     this.#parts.onEvent({ name: 'recording_cancelled', data: {} });
   }
 
@@ -137,6 +140,7 @@ export class DashScopeWire {
       case 'task-failed': // nothing can follow
         this.#over();
         this.#parts.onEvent({ name: 'error', data: { code: header.error_code, message: header.error_message, fatal: true } });
+        this.#leave(); // the server closes it
         break;
       default: // what is not known is not for us
     }

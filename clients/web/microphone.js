@@ -105,7 +105,10 @@ class Samples {
   }
 }
 
-/** A context at 16 kHz where the browser converts the microphone's rate itself; else one at its own rate. */
+/**
+ * A context at 16 kHz where the browser converts the microphone's rate itself; else one at its own rate.
+ * @returns {Promise<[AudioContext, MediaStreamAudioSourceNode]>}
+ */
 async function listenTo(stream) {
   let context;
   try {

@@ -33,9 +33,10 @@
  * @property {Object|null} final  原样的 final_result · the server's own
  *
  * @typedef {{name: string, data?: any}} Event
+ * @typedef {{text: string, firmness: 'settled'|'closed'|'stable'|'tentative'}} Piece
  */
 
-/** @type {Stage[]} */
+/** @type {string[]} */
 const STAGES = ['partial', 'streamed', 'second_pass', 'corrected'];
 
 /** @type {Readonly<Transcript>} */
@@ -139,7 +140,7 @@ function fromWire(wire, known) {
 
 /** A final result that lists no sentences, as DashScope's, leaves those that stand. */
 function withFinal(state, data) {
-  const listed = data.sentences ?? data.timestamps?.map((item, index) => ({ id: index + 1, revision: 0, ...item }));
+  const { sentences: listed } = data;
   const known = new Map(state.sentences.map((one) => [one.id, one]));
   const atLeast = data.sensevoice === '' ? 'streamed' : 'second_pass'; // nothing is partial any more
   const settled = (wire) => fromWire({ ...wire, stage: higher(wire.stage, known.get(wire.id)?.stage), settled: true }, { stage: atLeast });
@@ -186,11 +187,12 @@ function places(state) {
  * the end), `closed` (sentence over, second pass to come), `stable` (will not change before the second pass) and
  * `tentative`. Joined, they are exactly `fullText`, which is the server's word on what to show.
  * @param {Transcript} state
- * @returns {{text: string, firmness: 'settled'|'closed'|'stable'|'tentative'}[]}
+ * @returns {Piece[]}
  */
 export function pieces(state) {
   const finished = state.phase === 'done';
   const starts = places(state);
+  /** @type {Piece[]} */
   const found = [];
   let at = 0;
   for (const sentence of state.sentences.filter(({ id }) => starts.has(id))) {
@@ -203,10 +205,12 @@ export function pieces(state) {
   return found;
 }
 
+/** @returns {Piece[]} */
 function cut(sentence, finished) {
   if (finished || sentence.stage === 'second_pass' || sentence.stage === 'corrected') return [{ text: sentence.text, firmness: 'settled' }];
   if (sentence.stage === 'streamed') return [{ text: sentence.text, firmness: 'closed' }];
   const characters = Array.from(sentence.text); // the server counts characters, not UTF-16 units
+  /** @type {Piece[]} */
   const split = [
     { text: characters.slice(0, sentence.stable).join(''), firmness: 'stable' },
     { text: characters.slice(sentence.stable).join(''), firmness: 'tentative' },

@@ -138,11 +138,16 @@ test('a task that fails, at once and in the middle', async () => {
   sockets[0].close();
   await assert.rejects(starting, { code: 'ModelNotFound', message: failure.error_message });
   assert.equal(client.state.phase, 'idle');
+  const again = client.start(); // whether or not the old socket is closed already
+  sockets.at(-1).open();
+  await settle();
+  sockets.at(-1).say('task-failed', {}, failure);
+  await assert.rejects(again, { code: 'ModelNotFound' });
   const socket = await running();
   socket.say('task-failed', {}, { error_code: 'CLIENT_ERROR', error_message: 'timeout' });
   socket.close();
   await assert.rejects(client.stop(), { code: 'CLIENT_ERROR' });
-  assert.deepEqual([client.state.phase, told.map(([name]) => name)], ['interrupted', ['error', 'error']]);
+  assert.deepEqual([client.state.phase, told.map(([name]) => name)], ['interrupted', ['error', 'error', 'error']]);
 });
 
 test('a socket that breaks ends the task: the server keeps nothing', async () => {

@@ -146,9 +146,8 @@ test('a recording that never began leaves nothing behind', () => {
   assert.equal(play([['cancelled']], running), running);
 });
 
-test('a final result without sentences shows the timestamps', () => {
-  const { sentences: _, ...old } = FINAL;
-  const state = play([['final_result', { ...old, sensevoice: '' }]], started());
+test('a final result without a second pass: its sentences are streamed ones', () => {
+  const state = play([['final_result', { ...FINAL, sensevoice: '' }]], started());
   assert.deepEqual(state.sentences.map(({ id, text, stage, endMs }) => [id, text, stage, endMs]), [[1, '今天天气不错。', 'streamed', 1900]]);
 });
 
