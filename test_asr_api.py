@@ -35,14 +35,14 @@ class Wrong(Exception):
 @dataclass(frozen=True, slots=True)
 class Target:
     url: str
-    token: str
+    api_key: str
     timeout_s: float
 
     def ask(self, path: str, body: bytes | None = None, kind: str = "") -> Any:
         """The JSON of one answer; raises Wrong where it is an error or no JSON."""
         headers = {"Content-Type": kind} if kind else {}
-        if self.token:
-            headers["Authorization"] = f"Bearer {self.token}"
+        if self.api_key:
+            headers["Authorization"] = f"Bearer {self.api_key}"
         try:
             request = urllib.request.Request(self.url + path, data=body, headers=headers)
             with urllib.request.urlopen(request, timeout=self.timeout_s) as answer:
@@ -130,7 +130,7 @@ def check_live(target: Target, file: Path) -> Iterator[str]:
     client = socketio.Client(reconnection=False)
     client.on("*", take)
     try:
-        client.connect(target.url, auth={"token": target.token}, transports=["websocket"])
+        client.connect(target.url, auth={"token": target.api_key}, transports=["websocket"])
         started = client.call("start_recording", {}, timeout=target.timeout_s)
         expect(started["ok"], f"start_recording: {started}")
         play(client, pcm)
@@ -191,14 +191,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="检查一个运行中的星纪 ASR。 Check a running server.")
     parser.add_argument("--file", type=Path, required=True, help="一段有人说话的音频。 A file with speech.")
     parser.add_argument("--url", default="http://127.0.0.1:5006", help="服务地址。 Where the server is. (%(default)s)")
-    parser.add_argument("--token", default="", help="访问令牌，服务器要求时。 Access token, where one is needed.")
+    parser.add_argument("--api-key", default="", help="API 密钥，服务器要求时。 API key, where one is needed.")
     parser.add_argument("--timeout", type=float, default=600.0, help="每一步等几秒。 Patience. (%(default)s)")
     options = parser.parse_args()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a console that cannot show every character is no failure
     if not options.file.is_file():
         parser.error(f"没有这个文件 (no such file): {options.file}")
-    target = Target(options.url.rstrip("/"), options.token, options.timeout)
+    target = Target(options.url.rstrip("/"), options.api_key, options.timeout)
     steps = {
         "健康 health": check_health(target),
         "模型 models": check_models(target),

@@ -30,6 +30,7 @@ async function request(method, path, { json, headers } = {}) {
 
 export const getHealth = () => request('GET', 'api/health');
 export const getHotwords = async () => (await request('GET', 'api/asr/hotwords')).data;
+export const getModels = async () => (await request('GET', 'api/asr/models')).data;
 export const reloadHotwords = () => request('POST', 'api/asr/hotwords/reload');
 
 /** Replaces the whole table, unless somebody has changed it since `version`. */

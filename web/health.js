@@ -1,8 +1,8 @@
-/** What the server says about itself, asked now and then: loading, mini pack, where text goes. */
+/** What the server says about itself, asked now and then: loading, its warnings, where text goes. */
 
 import { getHealth } from './api.js';
 import { byId, setText } from './dom.js';
-import { t } from './i18n.js';
+import { pick, t } from './i18n.js';
 
 const CALM_MS = 30_000;
 const WAITING_MS = 3_000;
@@ -12,6 +12,7 @@ export class HealthWatch {
   #timer;
   #settings;
   #notices;
+  #warned = [];
 
   constructor(settings, notices) {
     this.#settings = settings;
@@ -31,13 +32,20 @@ export class HealthWatch {
     const llm = health?.llm;
     const notice = (id, wanted, tone, text) => (wanted ? this.#notices.show(id, { tone, text, lasting: true }) : this.#notices.clear(id));
     notice('loading', health && !health.models_loaded, 'info', () => t('notice_loading'));
-    notice('minipack', health?.minipack, 'warning', () => t('notice_minipack'));
+    this.#warn(health?.warnings ?? []);
     notice('llm', llm?.external && this.#settings.llm, 'info', () => t('notice_llm', { host: llm.host, model: llm.model }));
 
     const hint = health && !llm?.configured ? 'llm_not_configured' : llm?.configured && llm.reachable === false ? 'llm_unreachable' : null;
     byId('llm-hint').hidden = hint === null;
     if (hint) setText(byId('llm-hint'), t(hint));
     setText(byId('service'), health ? describe(health) : '');
+  }
+
+  /** What an operator should know, in the server's own words. */
+  #warn(warnings) {
+    this.#notices.clear(...this.#warned.filter((id) => !warnings.some(({ code }) => code === id)));
+    for (const { code, message, message_en: en } of warnings) this.#notices.show(code, { tone: 'warning', text: () => pick({ zh: message, en }), lasting: true });
+    this.#warned = warnings.map(({ code }) => code);
   }
 }
 

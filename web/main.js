@@ -1,7 +1,7 @@
 /** Puts the page together: who hears whom. The only file that knows every part. */
 
 import { AsrClient } from '../clients/web/AsrClient.js';
-import { setToken, token } from './access.js';
+import { apiKey, setApiKey } from './access.js';
 import { findObstacle, microphonePermission } from './checks.js';
 import { byId, h } from './dom.js';
 import { copy, download, fileStamp, toJson, toText } from './exports.js';
@@ -9,6 +9,7 @@ import { HealthWatch } from './health.js';
 import { HotwordPanel } from './hotwords.js';
 import { applyTo, choose, current, t } from './i18n.js';
 import { Meter } from './meter.js';
+import { Models } from './models.js';
 import { renderFacts } from './microphone-facts.js';
 import { Notices } from './notices.js';
 import { listenForPresses } from './press.js';
@@ -23,14 +24,15 @@ const FRAME_MS = 100;
 let recordedMs = 0;
 let microphone = null;
 
-const view = new View();
+const view = new View((id) => models.name(id));
 const meter = new Meter(byId('meter'));
 const notices = new Notices(byId('notices'));
 const settings = new Settings(byId('options'), () => health.render());
 const health = new HealthWatch(settings, notices);
+const models = new Models(settings);
 const hotwords = new HotwordPanel();
-const upload = new UploadPanel(() => ({ language: settings.recognition.language, llm: settings.llm, session_id: client.id ?? '' }));
-const client = new AsrClient({ io, token, onEvent: receive, onState: show, onConnection: showConnection, onInterrupted: () => recording.onInterrupted() });
+const upload = new UploadPanel(() => ({ ...settings.common, session_id: client.id ?? '' }));
+const client = new AsrClient({ io, apiKey, onEvent: receive, onState: show, onConnection: showConnection, onInterrupted: () => recording.onInterrupted() });
 const recording = new Recording({ client, settings, notices, onFrame: measure, onMicrophone: showMicrophone });
 
 function show(state) {
@@ -66,16 +68,17 @@ function showConnection(line) {
     notices.clear('unauthorized');
     health.check();
     hotwords.load();
+    models.load();
   }
-  if (line === 'unauthorized') notices.show('unauthorized', { tone: 'warning', text: () => t('notice_unauthorized'), extra: tokenForm, lasting: true });
+  if (line === 'unauthorized') notices.show('unauthorized', { tone: 'warning', text: () => t(apiKey() ? 'notice_wrong_key' : 'notice_unauthorized'), extra: keyForm, lasting: true });
 }
 
-function tokenForm() {
-  const input = h('input', { type: 'password', placeholder: t('token_label'), 'aria-label': t('token_label'), autocomplete: 'off', required: true });
-  const form = h('form', { class: 'token' }, input, h('button', {}, t('token_use')));
+function keyForm() {
+  const input = h('input', { type: 'password', placeholder: t('key_label'), 'aria-label': t('key_label'), 'data-testid': 'api-key', autocomplete: 'off', required: true });
+  const form = h('form', { class: 'api-key' }, input, h('button', {}, t('key_use')));
   form.addEventListener('submit', (event) => {
     event.preventDefault();
-    setToken(input.value.trim());
+    setApiKey(input.value.trim());
     client.reconnect();
   });
   return form;

@@ -15,7 +15,7 @@ export class Recording {
   #microphone = null;
   #parts;
 
-  /** `parts`: `{client, settings, notices, onFrame(frame), onMicrophone(facts)}` */
+  /** `parts`: `{client, settings, notices, onFrame(samples), onMicrophone(facts)}` */
   constructor(parts) {
     this.#parts = parts;
   }
@@ -33,10 +33,9 @@ export class Recording {
     try {
       const microphone = await Microphone.open({
         processing: settings.processing,
-        onFrame: (frame) => {
-          client.send(frame);
-          onFrame(frame);
-        },
+        compressed: settings.opus,
+        onFrame: (frame) => client.send(frame),
+        onSamples: onFrame,
         onEnded: () => this.#deviceLost(),
       });
       if (!this.wanted) return this.#giveUp(microphone);
@@ -47,7 +46,7 @@ export class Recording {
       return this.#refuse('microphone', () => t(obstacle));
     }
     onMicrophone(this.#microphone.describe());
-    client.start(settings.recognition).catch((error) => {
+    client.start({ ...settings.recognition, format: this.#microphone.format }).catch((error) => {
       this.#release();
       if (error.code === 'no_answer') this.#refuse('recording', () => t('notice_no_answer'));
       if (error.code === 'unreachable') this.#refuse('recording', () => describeError(error)); // others have been told

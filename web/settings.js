@@ -1,4 +1,7 @@
-/** The options form, remembered between visits. */
+/** The options form, remembered between visits; `?codec=opus` or `?codec=pcm` in the address sets that switch. */
+
+import { canEncode } from '../clients/web/AsrClient.js';
+import { h } from './dom.js';
 
 const KEY = 'xingji.options';
 
@@ -9,6 +12,9 @@ export class Settings {
   constructor(form, onChange) {
     this.#form = form;
     this.#restore();
+    const codec = new URLSearchParams(location.search).get('codec');
+    if (codec) form.elements.opus.checked = codec === 'opus';
+    form.elements.opus.disabled = !canEncode();
     form.addEventListener('submit', (event) => event.preventDefault());
     form.addEventListener('change', () => {
       localStorage.setItem(KEY, JSON.stringify(this.#read()));
@@ -22,10 +28,30 @@ export class Settings {
     this.#form.elements.llm.disabled = !offered;
   }
 
-  /** For `start_recording`, and for uploads. */
+  /** Models for the second pass, as the server lists them; one alone is no choice. */
+  offerModels(usable) {
+    const field = this.#form.elements.model_id;
+    field.replaceChildren(...usable.map(({ id, name }) => h('option', { value: id }, name)));
+    const saved = parse(localStorage.getItem(KEY)).model_id;
+    field.value = (usable.find(({ id }) => id === saved) ?? usable.find((model) => model.default))?.id ?? '';
+    field.closest('label').hidden = usable.length < 2;
+  }
+
+  /** For `start_recording`. */
   get recognition() {
-    const { language, punctuation } = this.#read();
-    return { language, punctuation, llm: this.llm };
+    return { punctuation: this.#read().punctuation, ...this.common };
+  }
+
+  /** What recordings and uploads have in common. */
+  get common() {
+    const { language, remove_fillers, model_id } = this.#read();
+    const chosen = this.#form.elements.model_id.options.length > 1 && model_id ? { model_id } : {};
+    return { language, remove_fillers, llm: this.llm, ...chosen };
+  }
+
+  /** Send WebM/Opus instead of PCM. */
+  get opus() {
+    return canEncode() && this.#form.elements.opus.checked;
   }
 
   get llm() {

@@ -10,6 +10,12 @@ const LANGUAGE_TAGS = { zh: 'zh', en: 'en', ja: 'ja', ko: 'ko', yue: 'yue' };
 
 export class View {
   #announced = new Set(); // sentences already read out to screen readers
+  #nameOf;
+
+  /** `nameOf(id)`: what people call a model. */
+  constructor(nameOf) {
+    this.#nameOf = nameOf;
+  }
 
   /** `recordedMs` runs ahead of the state's time: it counts what the microphone has given. */
   render(state, recordedMs) {
@@ -62,10 +68,10 @@ export class View {
 
   #renderSentences(state) {
     byId('sentence-card').hidden = state.sentences.length === 0;
-    keyed(byId('sentences'), state.sentences, (sentence) => sentence.id, makeSentence, fillSentence);
+    keyed(byId('sentences'), state.sentences, (sentence) => sentence.id, makeSentence, (row, sentence) => fillSentence(row, sentence, this.#nameOf));
   }
 
-  #renderFinal({ final }) {
+  #renderFinal({ final, sentences }) {
     byId('result').hidden = final === null;
     if (final === null) return;
     for (const [layer, text] of [['paraformer', final.paraformer], ['sensevoice', final.sensevoice], ['llm', final.llm_merged]]) {
@@ -73,6 +79,7 @@ export class View {
       byId(`final-${layer}`).dataset.empty = text === '' ? t('layer_empty') : '';
       setText(byId(`count-${layer}`), t('characters', { n: Array.from(text).length }));
     }
+    setText(byId('second-pass-by'), secondPassLabel(secondPassBy(sentences), this.#nameOf));
     setText(byId('final-note'), noteOn(final));
   }
 
@@ -94,23 +101,23 @@ function makeLayers() {
   return h('details', { class: 'layers' }, h('summary', {}), h('dl', {}));
 }
 
-function fillSentence(row, sentence) {
+function fillSentence(row, sentence, nameOf) {
   const [times, badge, text, layers] = row.children;
   row.dataset.stage = sentence.stage;
   setText(times, range(sentence.startMs, sentence.endMs));
   setText(badge, t(`stage_${sentence.stage}`));
   setText(text, sentence.text);
   text.lang = LANGUAGE_TAGS[sentence.language] ?? '';
-  fillLayers(layers, sentence);
+  fillLayers(layers, sentence, nameOf);
 }
 
 /** Each reading of the sentence, with what the text that stands does not have. */
-function fillLayers(layers, { readings, text }) {
+function fillLayers(layers, { readings, text }, nameOf) {
   const [summary, list] = layers.children;
   layers.hidden = readings.every(([, reading]) => reading === text);
   setText(summary, t('readings'));
   keyed(list, readings, ([name]) => name, () => h('div', {}, h('dt', {}), h('dd', {})), (row, [name, reading]) => {
-    setText(row.firstChild, t(`layer_${name}`));
+    setText(row.firstChild, isSecondPass(name) ? secondPassLabel([name], nameOf) : t(`layer_${name}`));
     const parts = differences(text, reading).map((part, index) => ({ ...part, index }));
     keyed(row.lastChild, parts, (part) => part.index, () => h('span', {}), (span, part) => {
       span.className = part.differs ? 'differs' : '';
@@ -119,7 +126,14 @@ function fillLayers(layers, { readings, text }) {
   });
 }
 
-function noteOn({ llm, error }) {
+const isSecondPass = (name) => name !== 'paraformer' && name !== 'llm';
+
+/** Ids of the models that made the second pass of these sentences, in order. */
+export const secondPassBy = (sentences) => [...new Set(sentences.flatMap(({ readings }) => readings.map(([name]) => name).filter(isSecondPass)))];
+
+const secondPassLabel = (ids, nameOf) => (ids.length ? t('layer_second_by', { who: ids.map(nameOf).join(t('and')) }) : t('layer_second'));
+
+function noteOn({ llm, error, sentences = [] }) {
   const parts = [];
   if (llm?.used) parts.push(t('llm_used', { model: llm.model }));
   else {
@@ -127,6 +141,7 @@ function noteOn({ llm, error }) {
     const known = ['disabled', 'overloaded', 'timeout', 'http_error', 'rejected'].includes(llm?.fallback);
     parts.push(t('llm_unused', { reason: t(known ? key : 'fallback_other') }));
   }
+  if (sentences.some(({ fallback }) => fallback)) parts.push(t('stood_in'));
   if (error) parts.push(t('final_error'));
   return parts.join(' · ');
 }

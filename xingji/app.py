@@ -23,6 +23,7 @@ from flask_socketio import SocketIO
 from . import logs
 from .doors import (
     Services,
+    access,
     answers,
     backup,
     dashscope,
@@ -36,8 +37,10 @@ from .doors import (
     spec,
     websockets,
 )
+from .doors.cautions import cautions
 from .engines.lexicon import Jieba
 from .engines.pinyin import Pypinyin
+from .runtime import descriptors
 from .runtime.backup import Backups
 from .runtime.correcting import Corrections
 from .runtime.driver import Clocks
@@ -81,6 +84,7 @@ def create_app(settings: Settings) -> tuple[Flask, SocketIO]:
     )
     mend_websocket(socketio.server.eio, settings.max_frame_bytes)
     Payload.max_decode_packets = POLLED_PACKETS
+    descriptors.allow(settings.max_connections)
     metrics = Metrics()
     loaded = init_models(settings, metrics, registry)
     here = app.extensions["xingji"] = _services(settings, socketio, registry, loaded, metrics)
@@ -99,6 +103,7 @@ def create_rest(settings: Settings) -> Flask:
     app = Flask("xingji", static_folder=str(ROOT / "web"), static_url_path="/static")
     app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_bytes + FORM_OVERHEAD
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
+    access.register(app)
     answers.register(app)
     websockets.explain(app)
     blueprints = (
@@ -264,7 +269,11 @@ def _corrections(settings: Settings, registry: Registry) -> Corrections | None:
 def announce(app: Flask, settings: Settings) -> None:
     """Once the models are loaded, say in the log what there is and where."""
     here: Services = app.extensions["xingji"]
-    if not here.pool.wait(settings.start_timeout_s):
+    loaded = here.pool.wait(settings.start_timeout_s)
+    for caution in cautions(here):
+        log.warning(caution.zh)
+        log.warning(caution.en)
+    if not loaded:
         log.error("models are not loaded yet; still trying")
         while not here.pool.wait(60.0):
             pass
@@ -272,9 +281,6 @@ def announce(app: Flask, settings: Settings) -> None:
         for part, facts in link.models.items():
             name = here.models.names[part]
             log.info("model ready", extra={"model": name, "source": here.models.source, "worker": role, **facts})
-    if here.models.minipack:
-        log.warning("正在使用内置的试用小模型：只认识合成语音的小词表，请勿用于实际工作。")
-        log.warning("The embedded mini pack is in use: a small vocabulary of synthetic speech, for trying only.")
     host = f"http://{settings.host}:{settings.port}"
     if here.hub.llm_model:
         log.info(
@@ -300,7 +306,8 @@ def serve(app: Flask, socketio: SocketIO, settings: Settings) -> None:
         # The handler may interrupt eventlet's own loop, where nothing may wait or switch: it only leaves word.
         signal.signal(number, lambda number, _: asked.append(number))
     threading.Thread(target=_end_when, args=(asked, here), daemon=True).start()
-    socketio.run(app, host=settings.host, port=settings.port, allow_unsafe_werkzeug=True)
+    options = {"max_size": settings.max_connections} if settings.async_mode == "eventlet" else {}
+    socketio.run(app, host=settings.host, port=settings.port, allow_unsafe_werkzeug=True, **options)
 
 
 def _taken(settings: Settings) -> bool:

@@ -20,7 +20,9 @@ Port = Annotated[
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="XINGJI_", env_file=".env", extra="ignore", populate_by_name=True)
 
-    host: str = Field("127.0.0.1", description="监听地址；对外服务时设为 0.0.0.0。 Address to listen on.")
+    host: str = Field(
+        "127.0.0.1", description="监听地址；对外服务时先设 XINGJI_API_KEYS，再设为 0.0.0.0。 Address to listen on."
+    )
     port: int = Field(5006, ge=0, le=65535, description="监听端口。 Port to listen on.")
     funasr_port: int = Field(
         10095,
@@ -113,6 +115,11 @@ class Settings(BaseSettings):
         description="同时录音（含上传）的上限；0 为不设数目，推理跟不上时才拒绝新的。"
         " Recordings at a time, uploads included; 0: no number, new ones are refused while inference lags.",
     )
+    max_connections: int = Field(
+        10_000,
+        ge=1,
+        description="同时的连接数上限；再多的要等。 Connections at a time; more of them have to wait.",
+    )
     live_load: float = Field(
         0.85,
         ge=0,
@@ -146,8 +153,8 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         ("*",), description="允许跨域访问的来源，逗号分隔，* 为全部。 Allowed origins."
     )
-    tokens: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="访问令牌，逗号分隔；留空则不验证。 Access tokens; empty switches the check off."
+    api_keys: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="API 密钥，逗号分隔；留空则不验证。 API keys; empty switches the check off.", repr=False
     )
     log_level: str = Field("INFO", description="日志级别。 Log level.")
     log_dir: str = Field("", description="日志文件的目录；留空则不写文件。 Folder of log files; empty: none.")
@@ -273,7 +280,7 @@ class Settings(BaseSettings):
         description="它占显存的几成（用 vLLM 时）。 Its share of the GPU's memory, with vLLM.",
     )
 
-    @field_validator("cors_origins", "tokens", "qwen3_vllm_allowed_hosts", "qwen3_asr_embedded", mode="before")
+    @field_validator("cors_origins", "api_keys", "qwen3_vllm_allowed_hosts", "qwen3_asr_embedded", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -91,7 +91,7 @@ class AsrClient:
         url: str = "http://127.0.0.1:5006",
         *,
         protocol: str = "socketio",
-        token: str | None = None,
+        api_key: str | None = None,
         model: str = "paraformer-realtime-v2",
         on_partial: Callable[[Sentence], None] | None = None,
         on_final: Callable[[Sentence], None] | None = None,
@@ -102,7 +102,7 @@ class AsrClient:
         on_connection: Callable[[str], None] | None = None,
         on_interrupted: Callable[[Interruption], None] | None = None,
     ) -> None:
-        """``protocol``：``socketio`` 或 ``dashscope``；``model`` 是 DashScope 的模型名。
+        """``protocol``：``socketio`` 或 ``dashscope``；``api_key``：服务器要的话；``model``：DashScope 的模型名。
 
         ``on_partial``: new text of a sentence that may still change; ``on_final``: once for each sentence, when it is
         settled; ``on_dropped``: it was no speech; ``on_event``: every server event as it came; ``on_connection``:
@@ -118,9 +118,9 @@ class AsrClient:
         url = url.rstrip("/")
         match protocol:
             case "socketio":
-                self._wire = SocketIoWire(url, token, self._hear, self._line, self._room)
+                self._wire = SocketIoWire(url, api_key, self._hear, self._line, self._room)
             case "dashscope":
-                self._wire = DashScopeWire(url, token, model, self._hear, self._line)
+                self._wire = DashScopeWire(url, api_key, model, self._hear, self._line)
             case _:
                 raise ValueError(f"protocol: socketio, dashscope; not {protocol}")
 

@@ -22,7 +22,7 @@ def main() -> int:
     parser.add_argument("--protocol", choices=("socketio", "dashscope"), default="socketio")
     parser.add_argument("--hotwords", nargs="*", default=[])
     parser.add_argument("--opus", action="store_true", help="省带宽 · saves bandwidth")
-    parser.add_argument("--token")
+    parser.add_argument("--api-key")
     wishes = parser.parse_args()
     try:
         result = listen(wishes) if wishes.file is None else record(wishes, read_file(wishes.file), 16_000)
@@ -47,7 +47,7 @@ def record(wishes: argparse.Namespace, frames: Iterable[bytes], rate: int) -> Re
     client = AsrClient(
         wishes.url,
         protocol=wishes.protocol,
-        token=wishes.token,
+        api_key=wishes.api_key,
         on_partial=lambda sentence: print(f"\r… {sentence.text}", end="", flush=True),
         on_final=lambda sentence: print(f"\r{described(sentence)}"),
         on_error=lambda error: print(f"\n{error}", file=sys.stderr),

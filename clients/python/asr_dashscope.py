@@ -29,13 +29,13 @@ class DashScopeWire:
     def __init__(
         self,
         url: str,
-        token: str | None,
+        api_key: str | None,
         model: str,
         on_event: Callable[[str, Mapping[str, Any]], None],
         on_line: Callable[[str], None],
     ) -> None:
         self._url, self._model = url, model
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._on_event, self._on_line = on_event, on_line
         self._socket: websocket.WebSocket | None = None
         self._task = ""

@@ -38,12 +38,12 @@ class SocketIoWire:
     def __init__(
         self,
         url: str,
-        token: str | None,
+        api_key: str | None,
         on_event: Callable[[str, Mapping[str, Any]], None],
         on_line: Callable[[str], None],
         on_room: Callable[[], None],
     ) -> None:
-        self._url, self._token = url, token
+        self._url, self._api_key = url, api_key
         self._on_line, self._on_room = on_line, on_room
         self._pending: deque[bytes] = deque()
         self.accepted_ms = 0
@@ -62,7 +62,7 @@ class SocketIoWire:
     def connect(self) -> None:
         """Raises AsrError ``unauthorized`` or ``unreachable``."""
         self._refusal = "unreachable"
-        auth = {"token": self._token} if self._token else None
+        auth = {"token": self._api_key} if self._api_key else None
         path = urlsplit(self._url).path.strip("/")
         where = f"{path}/socket.io" if path else "socket.io"
         try:
@@ -138,7 +138,7 @@ class SocketIoWire:
 
     def kept(self, recording_id: str) -> Mapping[str, Any]:
         """断线的录音的结果，服务器保留一分钟。 The final result of a recording whose connection broke."""
-        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        headers = {"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}
         address = f"{self._url}/api/asr/recordings/{quote(recording_id)}"
         begun = time.monotonic()
         while time.monotonic() - begun < KEPT_S:

@@ -20,6 +20,7 @@ import { SocketIoWire } from './socketio-wire.js';
 import { EMPTY, isBusy, reduce } from './transcript.js';
 
 export { decode, play } from './audio-file.js';
+export { canEncode } from './encoder.js';
 export { AsrError } from './errors.js';
 export { Microphone } from './microphone.js';
 export { EMPTY, isBusy, join, pieces, reduce } from './transcript.js';
@@ -36,7 +37,7 @@ const WIRES = { socketio: SocketIoWire, dashscope: DashScopeWire };
  * @property {string} [url]  服务器地址，缺省是本页所在 · the server's address, else the page's
  * @property {'socketio'|'dashscope'} [protocol]
  * @property {Function} [io]  socket.io-client 的 `io`
- * @property {string|(() => string|null)} [token]  访问令牌 · access token
+ * @property {string|(() => string|null)} [apiKey]  API 密钥，服务器要的话 · where the server asks for one
  * @property {boolean} [reconnect]  断线后自动重连，缺省 true · for Socket.IO
  * @property {string} [model]  DashScope 的模型名 · DashScope's model name
  * @property {(state: 'connecting'|'online'|'offline'|'unauthorized') => void} [onConnection]
@@ -62,19 +63,18 @@ export class AsrClient {
   state = EMPTY;
   #wire;
   #hooks;
-  #line = 'offline';
   #waiting = []; // for the connection
   #recording = null;
   #ended = refused(new AsrError('no_session')); // the last recording's result
 
   /** @param {Options} [options] */
-  constructor({ url, protocol = 'socketio', io, token, reconnect = true, model, ...hooks } = {}) {
+  constructor({ url, protocol = 'socketio', io, apiKey, reconnect = true, model, ...hooks } = {}) {
     const base = new URL(url ?? document.baseURI);
     if (!base.pathname.endsWith('/') && url) base.pathname += '/';
-    const show = typeof token === 'function' ? token : () => token ?? null;
+    const key = typeof apiKey === 'function' ? apiKey : () => apiKey ?? null;
     this.#hooks = hooks;
     const heard = { onEvent: (event) => this.#hear(event), onLine: (line) => this.#onLine(line), onRoom: () => this.#pump() };
-    this.#wire = new WIRES[protocol]({ base, io, token: show, reconnect, model, ...heard });
+    this.#wire = new WIRES[protocol]({ base, io, key, reconnect, model, ...heard });
   }
 
   get connected() {
@@ -96,12 +96,12 @@ export class AsrClient {
     if (this.connected) return;
     const done = deferred();
     this.#waiting.push(done);
-    this.#tellLine('connecting');
+    this.#hooks.onConnection?.('connecting');
     this.#wire.connect();
     await done.promise;
   }
 
-  /** 马上重连，用现在的令牌 · Connects again at once, with the token of now. */
+  /** 马上重连，用现在的密钥 · Connects again at once, with the API key of now. */
   reconnect() {
     this.#wire.close();
     this.#wire.connect();
@@ -229,19 +229,12 @@ export class AsrClient {
   }
 
   #onLine(line) {
-    this.#tellLine(line);
-    const waiting = line === 'connecting' ? [] : this.#waiting.splice(0);
-    for (const done of waiting) {
+    this.#hooks.onConnection?.(line);
+    for (const done of this.#waiting.splice(0)) {
       if (line === 'online') done.resolve();
       else done.reject(new AsrError(line === 'unauthorized' ? line : 'unreachable'));
     }
     if (line === 'offline' && this.#recording?.asked && isBusy(this.state)) this.#interrupted(this.#recording);
-  }
-
-  #tellLine(line) {
-    if (line === this.#line) return;
-    this.#line = line;
-    this.#hooks.onConnection?.(line);
   }
 
   #interrupted(recording) {

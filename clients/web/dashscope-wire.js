@@ -11,7 +11,7 @@ const FORMATS = { s16le: 'pcm', webm: 'opus', ogg: 'opus' };
 export class DashScopeWire {
   acceptedMs = 0;
   #base;
-  #token;
+  #key;
   #model;
   #parts;
   #socket = null;
@@ -19,10 +19,10 @@ export class DashScopeWire {
   #task = null; // {id, revisions, language}
   #watch;
 
-  /** @param {{base: URL, token: () => string|null, model?: string, onEvent: Function, onLine: Function, onRoom: Function, WebSocket?: any}} parts */
-  constructor({ base, token, model = 'paraformer-realtime-v2', ...parts }) {
+  /** @param {{base: URL, key: () => string|null, model?: string, onEvent: Function, onLine: Function, onRoom: Function, WebSocket?: any}} parts */
+  constructor({ base, key, model = 'paraformer-realtime-v2', ...parts }) {
     this.#base = base;
-    this.#token = token;
+    this.#key = key;
     this.#model = model;
     this.#parts = { WebSocket: globalThis.WebSocket, ...parts };
   }
@@ -39,7 +39,7 @@ export class DashScopeWire {
     if (this.#open) return;
     const address = new URL('api-ws/v1/inference', this.#base);
     address.protocol = address.protocol.replace('http', 'ws');
-    if (this.#token()) address.searchParams.set('token', this.#token()); // browsers cannot set a header here
+    if (this.#key()) address.searchParams.set('token', this.#key()); // browsers cannot set a header here
     const socket = new this.#parts.WebSocket(address);
     socket.binaryType = 'arraybuffer';
     this.#socket = socket;
@@ -81,7 +81,7 @@ export class DashScopeWire {
 
   /** A hotword list has to be a vocabulary first; it is deleted with the task. Answers its id. */
   async #vocabulary(input) {
-    const headers = { 'Content-Type': 'application/json', ...(this.#token() && { Authorization: `Bearer ${this.#token()}` }) };
+    const headers = { 'Content-Type': 'application/json', ...(this.#key() && { Authorization: `Bearer ${this.#key()}` }) };
     const body = JSON.stringify({ model: 'speech-biasing', parameters: {}, input });
     const answer = await fetch(new URL('api/v1/services/audio/asr/customization', this.#base), { method: 'POST', headers, body });
     const told = await answer.json();

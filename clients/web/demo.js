@@ -17,7 +17,7 @@ function connect() {
     url: BASE.href,
     protocol: options.protocol.value,
     io,
-    token: options.token.value || null,
+    apiKey: options.apiKey.value || null,
     onState: show,
     onError: (error) => say(`${error.code}：${error.message}`, 'error'),
     onInterrupted: ({ acceptedMs, pending }) => {

@@ -1,62 +1,73 @@
 /**
- * 麦克风：16 kHz 16 位单声道，每包 100 毫秒；或 Opus，省九成带宽。 Microphone in, 16 kHz int16 frames of 100 ms out,
+ * 麦克风：16 kHz 16 位单声道，每包 100 毫秒；或浏览器压缩好的 Opus。 Microphone in, 16 kHz int16 frames of 100 ms out,
  * whatever rate the device or the browser insists on; or, to save bandwidth, what the browser's own encoder makes of it.
  */
 
+import { canEncode, Encoder } from './encoder.js';
+
 const RATE = 16_000;
-const FRAME_MS = 100;
 const LAST_FRAME_MS = 1_000; // a suspended audio thread never answers
-const COMPRESSED = [['webm', 'audio/webm;codecs=opus'], ['mp4', 'audio/mp4']]; // the second is Safari's
 
 export class Microphone {
-  /** @type {string} 给 `start` 的 `format`：`s16le`、`webm` 或 `mp4` · what to start a recording with */
-  format;
   #stream;
-  #source;
+  #samples;
+  #encoder;
 
-  constructor(stream, source, format) {
+  constructor(stream, samples, encoder) {
     this.#stream = stream;
-    this.#source = source;
-    this.format = format;
+    this.#samples = samples;
+    this.#encoder = encoder;
   }
 
   /**
    * 请求麦克风并开始。 Asks for the microphone and starts. Rejects with a DOMException.
    * @param {Object} wishes
-   * @param {(frame: ArrayBuffer) => void} wishes.onFrame  每一包，按顺序 · every frame, in order
+   * @param {(frame: ArrayBuffer) => void} wishes.onFrame  要发送的每一包，按顺序 · all that is to be sent, in order
+   * @param {(samples: ArrayBuffer) => void} [wishes.onSamples]  每 100 毫秒的采样，压缩与否都有，如画音量 · samples in either case, for a meter say
    * @param {() => void} [wishes.onEnded]  设备没了 · the device went away
    * @param {MediaTrackConstraints} [wishes.processing]  浏览器自己的降噪等 · the browser's own filters
-   * @param {boolean} [wishes.compressed]  用 MediaRecorder 的 Opus；浏览器不会就是 s16le · Opus, where the browser can
+   * @param {boolean} [wishes.compressed]  用浏览器的 Opus；浏览器不会就是采样 · Opus, where the browser can
    * @returns {Promise<Microphone>}
    */
-  static async open({ onFrame, onEnded = () => {}, processing = {}, compressed = false }) {
+  static async open({ onFrame, onSamples, onEnded = () => {}, processing = {}, compressed = false }) {
     const stream = await navigator.mediaDevices.getUserMedia({ audio: { channelCount: 1, ...processing } });
-    const [format, type] = (compressed && COMPRESSED.find(([, kind]) => globalThis.MediaRecorder?.isTypeSupported(kind))) || ['s16le'];
+    const encoding = compressed && canEncode();
+    const listeners = [...(encoding ? [] : [onFrame]), ...(onSamples ? [onSamples] : [])];
+    let samples = null;
     try {
-      const source = type ? new Encoded(stream, type, onFrame) : await Samples.of(stream, onFrame);
+      if (listeners.length > 0) samples = await Samples.of(stream, (frame) => listeners.forEach((listener) => listener(frame)));
+      const encoder = encoding ? new Encoder(stream, onFrame) : null;
       stream.getAudioTracks()[0].addEventListener('ended', onEnded);
-      return new Microphone(stream, source, format);
+      return new Microphone(stream, samples, encoder);
     } catch (error) {
+      samples?.discard();
       for (const track of stream.getTracks()) track.stop();
       throw error;
     }
   }
 
+  /** 给 `start` 的 `format`：`s16le`、`webm` 或 `mp4` · what to start a recording with */
+  get format() {
+    return this.#encoder?.format ?? 's16le';
+  }
+
   /** 浏览器实际做了什么。 What the browser really does: its own report on the track, and the rate of our graph. */
   describe() {
     const track = this.#stream.getAudioTracks()[0];
-    return { label: track.label, contextRate: this.#source.rate, ...track.getSettings() };
+    return { label: track.label, contextRate: this.#samples?.rate, ...track.getSettings() };
   }
 
   /** 交出最后一包、释放麦克风后返回。 Resolves when the last frame has been given out and the microphone is free. */
   async stop() {
-    await this.#source.finish();
+    await this.#encoder?.stop();
+    await this.#samples?.stop();
     this.discard();
   }
 
   /** 立即释放，没交出的不要了。 Lets go of the microphone at once; what has not been given out is dropped. */
   discard() {
-    this.#source.drop();
+    this.#encoder?.discard();
+    this.#samples?.discard();
     for (const track of this.#stream.getTracks()) track.stop();
   }
 }
@@ -90,7 +101,7 @@ class Samples {
     return this.#context.sampleRate;
   }
 
-  async finish() {
+  async stop() {
     await new Promise((resolve) => {
       const deliver = this.#node.port.onmessage;
       this.#node.port.onmessage = (event) => (event.data === 'done' ? resolve() : deliver(event));
@@ -99,7 +110,7 @@ class Samples {
     });
   }
 
-  drop() {
+  discard() {
     this.#node.port.onmessage = null;
     this.#context.close();
   }
@@ -119,38 +130,5 @@ async function listenTo(stream) {
     await context?.close(); // Firefox does not join a stream to a context of another rate
     const native = new AudioContext({ latencyHint: 'interactive' });
     return [native, native.createMediaStreamSource(stream)];
-  }
-}
-
-/** A container from MediaRecorder, in pieces. */
-class Encoded {
-  #recorder;
-  #onFrame;
-  #given = Promise.resolve(); // blobs are read one after another, so that their order stays
-
-  constructor(stream, mimeType, onFrame) {
-    this.#onFrame = onFrame;
-    this.#recorder = new MediaRecorder(stream, { mimeType });
-    this.#recorder.ondataavailable = ({ data }) => {
-      this.#given = this.#given.then(async () => {
-        const frame = await data.arrayBuffer();
-        if (frame.byteLength > 0) this.#onFrame?.(frame);
-      });
-    };
-    this.#recorder.start(FRAME_MS);
-  }
-
-  async finish() {
-    if (this.#recorder.state === 'inactive') return this.#given;
-    await new Promise((resolve) => {
-      this.#recorder.onstop = resolve; // after the last piece
-      this.#recorder.stop();
-    });
-    return this.#given;
-  }
-
-  drop() {
-    this.#onFrame = null;
-    if (this.#recorder.state !== 'inactive') this.#recorder.stop();
   }
 }

@@ -14,22 +14,22 @@ export class SocketIoWire {
   acceptedMs = 0;
   #socket;
   #base;
-  #token;
+  #key;
   #unacknowledged = [];
 
   /**
-   * @param {{base: URL, io: Function, token: () => string|null, reconnect: boolean, onEvent: (event: {name: string, data: any}) => void,
+   * @param {{base: URL, io: Function, key: () => string|null, reconnect: boolean, onEvent: (event: {name: string, data: any}) => void,
    *   onLine: (state: string) => void, onRoom: () => void}} parts
    */
-  constructor({ base, io, token, reconnect, onEvent, onLine, onRoom }) {
+  constructor({ base, io, key, reconnect, onEvent, onLine, onRoom }) {
     this.#base = base;
-    this.#token = token;
+    this.#key = key;
     this.onRoom = onRoom;
     this.#socket = io(base.origin, {
       path: new URL('socket.io/', base).pathname,
       transports: ['websocket', 'polling'], // the second only where a proxy does not let the first through
       tryAllTransports: true,
-      auth: (answer) => answer(token() ? { token: token() } : {}),
+      auth: (answer) => answer(key() ? { token: key() } : {}),
       autoConnect: false,
       reconnection: reconnect,
       reconnectionDelayMax: 5_000,
@@ -93,7 +93,7 @@ export class SocketIoWire {
 
   /** 断线的录音的结果，服务器保留一分钟。 The final result of a recording whose connection broke; the server keeps it for a minute. */
   async kept(recordingId) {
-    const headers = this.#token() ? { Authorization: `Bearer ${this.#token()}` } : {};
+    const headers = this.#key() ? { Authorization: `Bearer ${this.#key()}` } : {};
     const address = new URL(`api/asr/recordings/${encodeURIComponent(recordingId)}`, this.#base);
     for (const begun = Date.now(); Date.now() - begun < KEPT_MS; ) {
       const answer = await fetch(address, { headers, cache: 'no-store' }).catch(() => null); // null: not reachable yet

@@ -3,6 +3,7 @@
  * `/ws/asr` transcribes them whole. `make setup` fetches vad-web and what it loads; nothing comes from elsewhere.
  */
 
+import { apiKey } from '../../static/access.js'; // what the page was told, or vad.html#token=…
 import { toInt16 } from './resampler.js';
 
 const ASSETS = new URL('vad-web/', document.baseURI).href;
@@ -32,8 +33,7 @@ async function connected() {
   if (socket?.readyState === WebSocket.OPEN) return socket;
   const address = new URL('../../ws/asr?events=1', document.baseURI);
   address.protocol = address.protocol.replace('http', 'ws');
-  const token = new URLSearchParams(location.hash.slice(1)).get('token'); // vad.html#token=…
-  if (token) address.searchParams.set('token', token);
+  if (apiKey()) address.searchParams.set('token', apiKey());
   socket = new WebSocket(address);
   socket.onmessage = ({ data }) => hear(JSON.parse(data));
   [sent, rows] = [0, []];

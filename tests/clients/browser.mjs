@@ -1,7 +1,10 @@
 /** Just enough of a browser for the modules that talk to one: audio graph, microphone, addresses, timers. */
 
 globalThis.location = { hash: '', pathname: '/', search: '' };
-globalThis.sessionStorage = { getItem: () => null, setItem() {} };
+const stored = new Map();
+Object.defineProperty(globalThis, 'localStorage', { // Node has one of its own, which warns
+  value: { getItem: (key) => stored.get(key) ?? null, setItem: (key, value) => stored.set(key, value), clear: () => stored.clear() },
+});
 globalThis.document = { baseURI: 'http://localhost/asr/' };
 
 export const made = { nodes: [], contexts: [], tracks: [] };

@@ -40,7 +40,7 @@ function online() {
 function make(options = {}) {
   const note = (name) => (value) => told.push([name, value]);
   client = new AsrClient({
-    io, url: 'http://host:5006/asr', token: 'secret', onConnection: note('connection'), onPartial: note('partial'), onFinal: note('final'),
+    io, url: 'http://host:5006/asr', apiKey: 'secret', onConnection: note('connection'), onPartial: note('partial'), onFinal: note('final'),
     onDropped: note('dropped'), onResult: note('result'), onError: note('error'), onInterrupted: note('interrupted'), ...options,
   });
   return client;
@@ -62,7 +62,7 @@ async function running() {
 const sentence = (id, revision, stage, text, more = {}) => ({ recording_id: ID, sentence: { id, revision, stage, text, start_ms: 0, ...more } });
 const toldOf = (wanted) => told.filter(([name]) => name === wanted).map(([, value]) => value);
 
-test('websocket first, below the address, with the token', () => {
+test('websocket first, below the address, with the API key', () => {
   assert.equal(socket.address, 'http://host:5006');
   assert.equal(socket.options.path, '/asr/socket.io/');
   assert.equal(socket.options.transports[0], 'websocket');
@@ -167,7 +167,7 @@ test('nobody answers: rejected, and the server is told to forget it', async (t) 
   assert.deepEqual(names(), ['start_recording', 'cancel_recording']);
 });
 
-test('no connection, or the wrong token', async () => {
+test('no connection, or the wrong key', async () => {
   for (const [error, code] of [[new Error('refused'), 'unreachable'], [{ data: { code: 'unauthorized' } }, 'unauthorized']]) {
     const starting = client.start();
     say('connect_error', error);

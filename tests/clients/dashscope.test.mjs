@@ -41,7 +41,7 @@ beforeEach(() => {
   [sockets, told] = [[], []];
   globalThis.WebSocket = Socket;
   const note = (name) => (value) => told.push([name, value]);
-  client = new AsrClient({ url: 'https://host/asr/', protocol: 'dashscope', token: 'key', onPartial: note('partial'), onFinal: note('final'), onDropped: note('dropped'), onError: note('error'), onInterrupted: note('interrupted') });
+  client = new AsrClient({ url: 'https://host/asr/', protocol: 'dashscope', apiKey: 'key', onPartial: note('partial'), onFinal: note('final'), onDropped: note('dropped'), onError: note('error'), onInterrupted: note('interrupted') });
 });
 
 async function running(options = {}) {

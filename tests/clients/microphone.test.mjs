@@ -4,7 +4,7 @@ import { made, microphone, newStream } from './browser.mjs';
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
 
-import { Microphone } from '../../clients/web/AsrClient.js';
+import { canEncode, Microphone } from '../../clients/web/AsrClient.js';
 
 let recorder;
 let supported;
@@ -61,10 +61,34 @@ test('Safari records MP4; a browser that cannot encode sends samples', async () 
   assert.equal(mp4.format, 'mp4');
   mp4.discard();
   supported = [];
+  assert.equal(canEncode(), false);
   const plain = await Microphone.open({ compressed: true, onFrame: () => {} });
   assert.equal(plain.format, 's16le');
   plain.discard();
+  delete globalThis.MediaRecorder;
+  assert.equal(canEncode(), false);
   assert.ok(made.tracks.every(({ stopped }) => stopped) && made.contexts.every(({ closed }) => closed));
+});
+
+test('a meter gets samples beside what is encoded, and alone what is not sent', async () => {
+  for (const [compressed, sent] of [[true, [5, 7]], [false, [3200, 640]]]) {
+    const [frames, samples] = [[], []];
+    const one = await Microphone.open({ compressed, onFrame: (frame) => frames.push(frame.byteLength), onSamples: (frame) => samples.push(frame.byteLength) });
+    assert.equal(one.describe().contextRate, 16_000);
+    made.nodes.at(-1).port.give(new ArrayBuffer(3200));
+    if (compressed) recorder.give(5);
+    await one.stop();
+    assert.deepEqual([frames, samples], [sent, [3200, 640]]);
+  }
+});
+
+test('a device that goes away has ended the encoder already', async () => {
+  const got = [];
+  const one = await Microphone.open({ compressed: true, onFrame: (frame) => got.push(frame.byteLength) });
+  recorder.stop();
+  await new Promise((resolve) => { setImmediate(resolve); });
+  await one.stop();
+  assert.deepEqual(got, [7]);
 });
 
 test('after discard nothing more is given out', async () => {

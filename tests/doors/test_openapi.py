@@ -314,7 +314,7 @@ def settings(max_upload_bytes: int = 1, **more: Any) -> Settings:
 def client(wanted: Settings, **parts: Any) -> FlaskClient:
     """The routes, with nothing behind them but ``parts``; whatever asks for more fails."""
     app = create_rest(wanted)
-    app.extensions["xingji"] = SimpleNamespace(settings=wanted, gates={}, **parts)
+    app.extensions["xingji"] = SimpleNamespace(settings=wanted, gates={}, ports={}, hosts=(), **parts)
     return app.test_client()
 
 
@@ -336,14 +336,14 @@ UNAUTHORIZED = [*declared(401), *declared(403)]  # NLS has its own number for th
 
 
 @pytest.mark.parametrize("case", UNAUTHORIZED, ids=str)
-def test_without_a_token(case: Case) -> None:
-    asked = client(settings(tokens=("secret",)))
+def test_without_a_key(case: Case) -> None:
+    asked = client(settings(api_keys=("secret",)))
     check(*case, ask(asked, *case[:2]))
     for shown in ({"headers": {"Authorization": "Bearer secret"}}, {"query_string": {"token": "secret"}}):
         assert ask(asked, *case[:2], **shown).status_code not in (401, 403)
 
 
-def test_only_what_wants_no_token_says_so() -> None:
+def test_only_what_wants_no_key_says_so() -> None:
     free = {key for key, said in OPERATIONS.items() if said.get("security") == []}
     assert free == set(OPERATIONS) - {(method, path) for method, path, _ in UNAUTHORIZED}
 
@@ -415,7 +415,7 @@ def test_health_says_why_models_run_on_the_cpu(reason: str) -> None:
     loaded.set()
     facts = {part: {"device": "cpu"} for part in ("vad", "paraformer", "punc", "sensevoice")}
     links = {
-        role: SimpleNamespace(role=role, ready=loaded, models=facts, degraded=why, state=state, restarts=0)
+        role: SimpleNamespace(role=role, ready=loaded, models=facts, degraded=why, state=state, restarts=0, waiting=0)
         for role, why, state in (("stream", reason, "starting"), ("segment", None, "ready"))
     }
     parts = {

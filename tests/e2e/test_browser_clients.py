@@ -54,12 +54,12 @@ def test_a_file_with_a_hotword(page: playwright.Page, server: Server, protocol: 
     server.wait(lambda: not list(server.tables.glob("*.json")), 20)  # DashScope's vocabulary went with the task
 
 
-def test_a_wrong_token_is_told(page: playwright.Page, models: Path, tmp_path: Path) -> None:
-    with Server(tmp_path, XINGJI_TOKENS="secret") as guarded:
+def test_a_missing_key_is_told(page: playwright.Page, models: Path, tmp_path: Path) -> None:
+    with Server(tmp_path, XINGJI_API_KEYS="secret") as guarded:
         page.goto(f"http://localhost:{guarded.port}/clients/web/")
         by(page, "file").set_input_files(str(SPEECH / "question.wav"))
         by(page, "status").get_by_text("unauthorized").wait_for()
-        page.locator("[name=token]").fill("secret")
+        page.locator("[name=apiKey]").fill("secret")
         by(page, "file").set_input_files(str(SPEECH / "question.wav"))
         assert text_of(page, "result", 4) == utterance("question").written
 

@@ -280,7 +280,7 @@ def client_call(server: Server) -> list[dict[str, Any]]:
 
 
 def test_tokens(models: Path, tmp_path: Path) -> None:
-    with Server(tmp_path, XINGJI_TOKENS="right") as server:
+    with Server(tmp_path, XINGJI_API_KEYS="right") as server:
         for headers in ({}, {"Authorization": "Bearer wrong"}):
             with pytest.raises(InvalidStatus) as refused, opened(server, **headers):
                 pass

@@ -221,6 +221,7 @@ def test_a_port_that_is_taken_is_told_and_stops_nothing(models: Path, tmp_path: 
             with connect(running.url.replace("http:", "ws:")) as client:
                 assert client.ping().wait(10)
             assert running.log.read_text("utf-8").count("port not available") == 1
+            assert running.get("/api/health").json()["ports"] == {}
             taken.close()
 
             def served(port: int = port) -> bool:
@@ -231,6 +232,7 @@ def test_a_port_that_is_taken_is_told_and_stops_nothing(models: Path, tmp_path: 
                 return True
 
             running.wait(served, 30)  # as soon as it is free
+            assert running.get("/api/health").json()["ports"] == {"funasr": port}
             with connect(f"ws://127.0.0.1:{port}") as client:
                 client.send(read_wav(SPEECH / "clock.wav"))
                 client.send(json.dumps(END))

@@ -88,3 +88,9 @@ def test_what_cannot_work_is_refused_in_words(
     printed = done.stderr.decode()
     assert done.returncode != 0
     assert complaint in printed and "Traceback" not in printed
+
+
+def test_a_bind_for_others_is_warned_of_whatever_the_setting_says(models: Path, tmp_path: Path) -> None:
+    command = ("sh", "-c", 'exec "$0" -m gunicorn asr_api_server:app -b "0.0.0.0:$XINGJI_PORT"', sys.executable)
+    with Server(tmp_path, command) as running:
+        assert "no_api_keys" in [warning["code"] for warning in running.get("/api/health").json()["warnings"]]

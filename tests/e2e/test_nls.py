@@ -133,7 +133,7 @@ def test_health_and_models(server: Server) -> None:
 def guarded(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, AsrStub]]:
     with AsrStub("千问说的。") as stub:
         settings = {
-            "XINGJI_TOKENS": "secret",
+            "XINGJI_API_KEYS": "secret",
             "XINGJI_MAX_UPLOAD_BYTES": "1",
             "XINGJI_ASYNC_MODE": "threading",
             "QWEN3_VLLM_HOST_1_7B": "127.0.0.1",

@@ -40,8 +40,8 @@ class Heard:
 
 @pytest.fixture(scope="module")
 def guarded(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A token, one recording at a time, none longer than twelve seconds."""
-    limits = {"XINGJI_TOKENS": "secret", "XINGJI_MAX_SESSIONS": "1", "XINGJI_MAX_RECORDING_S": "12"}
+    """An API key, one recording at a time, none longer than twelve seconds."""
+    limits = {"XINGJI_API_KEYS": "secret", "XINGJI_MAX_SESSIONS": "1", "XINGJI_MAX_RECORDING_S": "12"}
     with Server(tmp_path_factory.mktemp("guarded"), **limits) as running:
         yield running
 
@@ -161,24 +161,24 @@ def test_what_the_server_refuses_is_told_in_its_words(server: Server, protocol: 
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_tokens_and_addresses(guarded: Server, protocol: str) -> None:
-    for url, token, code in (
+def test_keys_and_addresses(guarded: Server, protocol: str) -> None:
+    for url, key, code in (
         (guarded.url, None, "unauthorized"),
         (guarded.url, "wrong", "unauthorized"),
         ("http://127.0.0.1:9", None, "unreachable"),
     ):
-        with AsrClient(url, protocol=protocol, token=token) as client:
+        with AsrClient(url, protocol=protocol, api_key=key) as client:
             with pytest.raises(AsrError) as refused:
                 client.start()
             assert refused.value.code == code
-    with AsrClient(guarded.url + "/", protocol=protocol, token="secret") as client:
+    with AsrClient(guarded.url + "/", protocol=protocol, api_key="secret") as client:
         client.start()
         client.cancel()
 
 
 def test_a_full_server_and_a_recording_that_the_server_ends(guarded: Server) -> None:
     pcm = SAID.pcm + silence(10)
-    with AsrClient(guarded.url, token="secret") as client, AsrClient(guarded.url, token="secret") as other:
+    with AsrClient(guarded.url, api_key="secret") as client, AsrClient(guarded.url, api_key="secret") as other:
         client.start()
         with pytest.raises(AsrError) as busy:
             other.start()
@@ -224,7 +224,7 @@ def test_the_command_line_says_what_is_wrong(server: Server, guarded: Server, tm
     ):
         assert done.returncode == status and words in done.stderr and done.stdout == "", done
         assert "Traceback" not in done.stderr
-    assert run(guarded, wav, "--quiet", ASR_TOKEN="secret").returncode == 0
+    assert run(guarded, wav, "--quiet", ASR_API_KEY="secret").returncode == 0
 
 
 def test_the_demo(server: Server) -> None:

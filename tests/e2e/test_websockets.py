@@ -225,7 +225,7 @@ def test_a_handshake_that_is_none(server: Server, kind: str) -> None:
 
 
 def test_tokens(models: Path, tmp_path: Path) -> None:
-    with started(tmp_path, "eventlet", XINGJI_TOKENS="secret,other") as guarded:
+    with started(tmp_path, "eventlet", XINGJI_API_KEYS="secret,other") as guarded:
         for more in ({}, {"additional_headers": {"Authorization": "Bearer wrong"}}):
             with pytest.raises(InvalidStatus) as refused:
                 connect(address(guarded), **more)  # type: ignore[arg-type]

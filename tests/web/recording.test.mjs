@@ -14,6 +14,8 @@ let handlers;
 let socket;
 let client;
 let recording;
+let settings;
+let measured; // frames for the meter
 
 const say = (name, data = {}) => handlers[name](data);
 const settle = () => new Promise((resolve) => { setImmediate(resolve); });
@@ -33,11 +35,13 @@ beforeEach(() => {
   globalThis.isSecureContext = true;
   for (const list of [made.nodes, made.contexts, made.tracks]) list.length = 0;
   client = new AsrClient({ io, onEvent: (event) => recording.onEvent(event), onInterrupted: () => recording.onInterrupted() });
+  settings = { recognition: { language: 'zh' }, processing: { noiseSuppression: false }, opus: false };
+  measured = 0;
   recording = new Recording({
     client,
-    settings: { recognition: { language: 'zh' }, processing: { noiseSuppression: false } },
+    settings,
     notices: { show: (id, { text }) => shown.set(id, text()), clear: (...ids) => ids.forEach((id) => shown.delete(id)) },
-    onFrame: () => {},
+    onFrame: () => { measured += 1; },
     onMicrophone: (facts) => { made.facts = facts; },
   });
 });
@@ -59,11 +63,32 @@ test('start, frames, the last short frame, then stop', async () => {
   await running();
   made.nodes[0].port.give(new ArrayBuffer(3200));
   await recording.stop();
-  assert.deepEqual(said, [['start_recording', { language: 'zh' }], ['audio_data', 3200], ['audio_data', 640], ['stop_recording']]);
+  assert.deepEqual(said, [['start_recording', { language: 'zh', format: 's16le' }], ['audio_data', 3200], ['audio_data', 640], ['stop_recording']]);
   assert.equal(phase(), 'finalizing');
   assert.equal(made.constraints.audio.noiseSuppression, false);
   assert.equal(made.facts.contextRate, 16_000);
   assert.ok(everythingIsClosed());
+});
+
+test('a compressed recording says so and sends no samples; the meter still gets them', async () => {
+  let encoder;
+  globalThis.MediaRecorder = class {
+    static isTypeSupported = (type) => type === 'audio/webm;codecs=opus';
+    constructor() { encoder = this; }
+    start() { this.state = 'recording'; }
+    give(bytes) { this.ondataavailable({ data: { arrayBuffer: async () => new ArrayBuffer(bytes) } }); }
+    stop() {
+      this.state = 'inactive';
+      queueMicrotask(() => { this.give(9); this.onstop(); });
+    }
+  };
+  settings.opus = true;
+  await running();
+  made.nodes[0].port.give(new ArrayBuffer(3200));
+  encoder.give(7);
+  await recording.stop();
+  assert.deepEqual(said, [['start_recording', { language: 'zh', format: 'webm' }], ['audio_data', 7], ['audio_data', 9], ['stop_recording']]);
+  assert.equal(measured, 2, 'and the last short one');
 });
 
 test('a browser that refuses 16 kHz is recorded at its own rate', async () => {

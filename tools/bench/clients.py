@@ -33,7 +33,19 @@ class Client(Protocol):
     async def finish(self, seconds: float) -> None: ...
 
 
-class _Connected:
+async def opened(address: str, *subprotocols: str) -> ClientConnection:
+    return await connect(
+        address,
+        compression=None,
+        max_size=None,
+        ping_interval=None,
+        open_timeout=OPENING_S,
+        proxy=None,
+        subprotocols=subprotocols or None,  # type: ignore[arg-type]
+    )
+
+
+class Connected:
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
         self.heard: list[Heard] = []
@@ -72,14 +84,10 @@ class _Connected:
         raise NotImplementedError
 
 
-class Xingji(_Connected):
+class Xingji(Connected):
     @classmethod
     async def connect(cls, url: str) -> Self:
-        address = url.replace("http", "ws", 1) + "/socket.io/?EIO=4&transport=websocket"
-        socket = await connect(
-            address, compression=None, max_size=None, ping_interval=None, open_timeout=OPENING_S, proxy=None
-        )
-        return cls(socket)
+        return cls(await opened(url.replace("http", "ws", 1) + "/socket.io/?EIO=4&transport=websocket"))
 
     async def start(self) -> None:
         options = {"llm": False}
@@ -120,21 +128,12 @@ class Xingji(_Connected):
                     self.heard.append(Heard(at, stage, sentence["id"], *span, bool(sentence["text"]), position))  # type: ignore[arg-type]
 
 
-class Funasr(_Connected):
+class Funasr(Connected):
     """Two-pass mode, as FunASR's own client asks for it."""
 
     @classmethod
     async def connect(cls, url: str) -> Self:
-        socket = await connect(
-            url,
-            compression=None,
-            max_size=None,
-            ping_interval=None,
-            open_timeout=OPENING_S,
-            proxy=None,
-            subprotocols=["binary"],  # type: ignore[list-item]
-        )
-        return cls(socket)
+        return cls(await opened(url, "binary"))
 
     async def start(self) -> None:
         options = {

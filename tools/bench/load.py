@@ -53,18 +53,25 @@ def lines(plan: Plan) -> list[Line]:
     ]
 
 
-async def record(client: Client, line: Line, zero: float, plan: Plan, stops: "Countdown") -> Observed:
+async def pace(client: Client, line: Line, zero: float) -> tuple[float, float, list[float]]:
+    """Say it all in real time and stop. The clock at the recording's begin and at its end, and how far behind its plan
+    each packet was sent."""
     begun, late = zero + line.phase_s, list[float]()
+    await asyncio.sleep(begun - time.monotonic())
+    for packet in line.packets:
+        due = begun + packet.due_s
+        if (wait := due - time.monotonic()) > 0:
+            await asyncio.sleep(wait)
+        late.append(time.monotonic() - due)
+        await client.send(line.said.pcm[2 * packet.begin : 2 * packet.end])
+    stopped = time.monotonic()
+    await client.stop()
+    return begun, stopped, late
+
+
+async def record(client: Client, line: Line, zero: float, plan: Plan, stops: "Countdown") -> Observed:
     try:
-        await asyncio.sleep(begun - time.monotonic())
-        for packet in line.packets:
-            due = begun + packet.due_s
-            if (wait := due - time.monotonic()) > 0:
-                await asyncio.sleep(wait)
-            late.append(time.monotonic() - due)
-            await client.send(line.said.pcm[2 * packet.begin : 2 * packet.end])
-        stopped = time.monotonic()
-        await client.stop()
+        begun, stopped, late = await pace(client, line, zero)
     finally:
         stops.one()
     await client.finish(FINAL_S)

@@ -60,7 +60,10 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--opus", action="store_true", help="压成 Opus 发，省带宽 · send Opus to save bandwidth")
     parser.add_argument("--format", choices=sorted(FORMATS), default="text", help="输出 · output（%(default)s）")
     parser.add_argument(
-        "--token", default=os.environ.get("ASR_TOKEN"), help="访问令牌，缺省取环境变量 ASR_TOKEN · else from ASR_TOKEN"
+        "--api-key",
+        "--token",
+        default=os.environ.get("ASR_API_KEY"),
+        help="缺省取环境变量 ASR_API_KEY · else ASR_API_KEY",
     )
     parser.add_argument("--quiet", action="store_true", help="不显示进度和实时文本 · neither progress nor live text")
     return parser
@@ -82,7 +85,7 @@ def transcribe(wishes: argparse.Namespace) -> Result:
         client = AsrClient(
             wishes.url,
             protocol=wishes.protocol,
-            token=wishes.token,
+            api_key=wishes.api_key,
             on_partial=lambda sentence: bar.set_description_str(sentence.text[-LIVE:]),
             on_final=None if wishes.quiet else partial(_show, bar),
         )
@@ -124,7 +127,7 @@ _LINE = {
     "connection_lost": "连接断了，没有结果。 The connection broke, and there is no result.",
     "no_answer": "服务器没有回应。 The server did not answer.",
 }
-_ELSEWHERE = {"unauthorized": "需要访问令牌，或令牌不对。 An access token is needed, or it is not the right one."}
+_ELSEWHERE = {"unauthorized": "缺少 API 密钥，或密钥不对。 An API key is missing, or it is not the right one."}
 
 
 def _explained(error: AsrError) -> str:

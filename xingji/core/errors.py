@@ -21,7 +21,7 @@ class Meaning:
 
 
 CODES: dict[str, Meaning] = {
-    "unauthorized": Meaning("缺少访问令牌，或令牌不对。", "The access token is missing or wrong."),
+    "unauthorized": Meaning("缺少 API 密钥，或密钥不对。", "The API key is missing or wrong."),
     "no_session": Meaning("还没有开始录音，请先发送 start_recording。", "No recording is running; send start_recording first."),
     "already_recording": Meaning("正在录音，请先停止当前录音。", "A recording is already running; stop it first."),
     "bad_config": Meaning("录音选项的值不对。", "A recording option has a bad value."),

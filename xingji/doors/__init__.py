@@ -40,6 +40,8 @@ class Services:
     metrics: Metrics
     started: float  # time.monotonic()
     gates: dict[str, Gate[Any]] = field(default_factory=dict)  # by Socket.IO sid or own id
+    ports: dict[str, int] = field(default_factory=dict)  # own ports that are served now, by protocol
+    hosts: tuple[str, ...] = ()  # on which a server of its own listens, besides the setting
 
     def end_idle_connections(self) -> None:
         """For ever; the only thread that does."""

@@ -121,7 +121,7 @@ def _number(asked: Mapping[str, Any], name: str, default: int, least: int) -> in
 @api.errorhandler(Failure)
 def failed(failure: Failure) -> tuple[Response, int]:
     answer = {"code": failure.code, "message": str(failure), "request_id": str(uuid.uuid4())}
-    return jsonify(answer), 400
+    return jsonify(answer), 401 if failure.code == "InvalidApiKey" else 400
 
 
 @api.errorhandler(XingjiError)
@@ -131,7 +131,7 @@ def refused(error: XingjiError) -> tuple[Response, int]:
 
 @api.after_request
 def in_own_words(response: Response) -> Response:
-    """What answered before this blueprint could, such as the check of tokens, did so in our words."""
+    """What answered before this blueprint could, such as the limit of a request, did so in our words."""
     body = response.get_json(silent=True) if response.status_code >= 400 else None
     if isinstance(body, dict) and "success" in body:
         code = "bad_parameter" if response.status_code == 413 else str(body.get("code"))

@@ -8,6 +8,7 @@ from flask import Blueprint, Response, current_app, jsonify
 from .. import __version__
 from ..runtime.metrics import CONTENT_TYPE
 from . import services
+from .cautions import cautions
 
 pages = Blueprint("ops", __name__)
 
@@ -47,12 +48,14 @@ def health() -> Response:
         {
             "status": "ok",
             "message": "服务正常" if loaded else "模型加载中",
+            "message_en": "The server is well." if loaded else "Models are loading.",
             "models_loaded": loaded,
             "version": __version__,
             "uptime_s": round(time.monotonic() - here.started, 1),
             "models": models,
             "workers": {
-                name: {"state": link.state, "restarts": max(0, link.restarts)} for name, link in here.pool.links.items()
+                name: {"state": link.state, "restarts": max(0, link.restarts), "waiting": link.waiting}
+                for name, link in here.pool.links.items()
             },
             "sessions": {
                 "active": here.hub.active,
@@ -60,9 +63,15 @@ def health() -> Response:
                 "live": here.hub.live,
                 "live_capacity": here.hub.live_capacity,
             },
+            "connections": len(here.gates),
+            "ports": here.ports,
+            "api_keys": bool(here.settings.api_keys),
             "llm": llm,
             "recognisers": here.hub.recognisers.status(),
             "minipack": here.models.minipack,
+            "warnings": [
+                {"code": caution.code, "message": caution.zh, "message_en": caution.en} for caution in cautions(here)
+            ],
         }
     )
 

@@ -14,6 +14,7 @@ from engineio.packet import PING, Packet
 from flask import request
 from flask_socketio import ConnectionRefusedError, SocketIO
 
+from ..audio import CONTAINERS
 from ..core.errors import XingjiError
 from ..runtime.gate import Gate, Recording
 from ..runtime.outbox import Outbox
@@ -21,11 +22,13 @@ from ..wire import milliseconds
 from ..wire.socketio import PROTOCOL_VERSION, Message, SocketIoWire
 from ..wire.socketio_read import read_audio, read_hotwords, read_start
 from . import SENDING_S, Services, services
-from .answers import allowed
+from .access import admits, shown_in_request
 
 log = logging.getLogger(__name__)
 
 Ack = dict[str, Any]
+
+FEATURES = ("segment_result", "hotwords", "cancel")
 
 
 def register(socketio: SocketIO) -> None:
@@ -43,8 +46,11 @@ def register(socketio: SocketIO) -> None:
 
 def handle_connect(auth: object = None) -> None:
     here, sid = services(), _sid()
-    if not allowed(here.settings.tokens, auth, request.args, request.headers.get("Authorization")):
-        raise ConnectionRefusedError("unauthorized", {"code": "unauthorized"})
+    token = auth.get("token") if isinstance(auth, dict) else None
+    if not admits(here.settings.api_keys, (*shown_in_request(), *([token] if isinstance(token, str) else []))):
+        refused = XingjiError("unauthorized")
+        told = {"code": refused.code, "message": refused.meaning.zh, "message_en": refused.meaning.en}
+        raise ConnectionRefusedError("unauthorized", told)
     transport = _Transport(here.socketio, sid)
     outbox: Outbox[Message] = Outbox(transport.send, transport.pending)
     here.gates[sid] = Gate(here.hub, SocketIoWire(), outbox, transport.keep_alive)
@@ -156,7 +162,7 @@ def _welcome(here: Services, sid: str) -> dict[str, Any]:
             "idle_timeout_s": settings.idle_s,
             "connection_timeout_s": settings.connection_timeout_s,
         },
-        "features": ["segment_result", "hotwords", "cancel"] + (["llm"] if here.hub.llm_model else []),
+        "features": [*FEATURES, *CONTAINERS] + (["llm"] if here.hub.llm_model else []),
     }
 
 

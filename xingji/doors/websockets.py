@@ -22,7 +22,8 @@ from ..runtime.websocket import VERSION, WebSocket, accepting, asks_for_websocke
 from ..wire.dialect import Dialect, Handshake
 from ..wire.table import TABLE, Entry, refusal
 from . import Services
-from .answers import failure, shown
+from .access import admits
+from .answers import failure
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class WebSockets:
             dialect = entry.make(handshake)
         except XingjiError as error:
             return _refused(entry, error, start)
-        subprotocol = next((name for name in handshake.offered if name in entry.subprotocols), None)
+        subprotocol = handshake.selected(entry.subprotocols)
         key = headers["sec-websocket-key"]
         if (plain := green.take_socket(environ)) is None:
             return _refused(entry, XingjiError("not_supported"), start)
@@ -66,7 +67,7 @@ class WebSockets:
         headers = handshake.headers
         if headers.get("sec-websocket-version") != VERSION or not headers.get("sec-websocket-key"):
             raise XingjiError("upgrade_required")
-        if not shown(self._here.settings.tokens, handshake.tokens):
+        if not admits(self._here.settings.api_keys, handshake.keys):
             raise XingjiError("unauthorized")
 
     def _serve(self, dialect: Dialect, line: WebSocket) -> None:
@@ -108,6 +109,7 @@ def listen(here: Services, name: str, port: int) -> None:
             time.sleep(RETRY_S)
             continue
         with listener:
+            here.ports[name] = port
             log.info("entry point", extra={"route": f"{host}:{port}/", "methods": "WebSocket", "protocol": name})
             # Of werkzeug's server only how it reads a request and starts its thread: its own binding would end the
             # process, and its own loop waits in a way that gunicorn's worker cannot make green.

@@ -78,7 +78,7 @@ class Corrections:
         try:
             within = min(self._left(item, now) for item in in_time)
             results = self._corrector.correct([job for _, job, _ in in_time], within)
-        except Exception:
+        except Exception:  # the worker loop's rim, for a model over HTTP: the thread must live, and each be answered
             log.exception("correction failed")
             results = [Lost("http_error")] * len(in_time)
         for (_, _, done), result in zip(in_time, results, strict=True):

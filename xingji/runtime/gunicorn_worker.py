@@ -43,6 +43,8 @@ class GatewayWorker(AsyncWorker):  # type: ignore[misc]
             super().load_wsgi()
         except SystemExit as refused:  # gunicorn would start another worker, and another
             raise AppImportError(refused) from refused
+        # -b wins over the setting; a Unix socket's address is no pair.
+        self.wsgi.extensions["xingji"].hosts = tuple(at[0] for at in self.cfg.address if isinstance(at, tuple))
 
     def run(self) -> None:
         places = threading.BoundedSemaphore(self.worker_connections)

@@ -92,7 +92,7 @@ class Remote:
     def _ask(self, job: Transcribe) -> Hypothesis | NoSpeech | Lost:
         try:
             return self._recogniser.transcribe(job)
-        except Exception:
+        except Exception:  # the worker loop's rim, for a model over HTTP
             log.exception("recogniser failed")
             return Lost("engine_failed")
 
@@ -100,7 +100,7 @@ class Remote:
         while not self._over.is_set():
             try:
                 self._recogniser.check()
-            except Exception:
+            except Exception:  # the same: a watch that died would leave the model out for ever
                 log.exception("health check failed")
             self._over.wait(self._rules.check_s)
         self._recogniser.close()

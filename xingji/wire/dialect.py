@@ -32,13 +32,19 @@ class Handshake:
     offered: tuple[str, ...] = ()  # sub-protocols
 
     @property
-    def tokens(self) -> tuple[str, ...]:
-        """What was shown as an access token, in whichever way."""
+    def keys(self) -> tuple[str, ...]:
+        """What was shown as an API key, in whichever way."""
         scheme, _, bearer = self.headers.get("authorization", "").partition(" ")
         shown = [bearer.strip()] if scheme.lower() == "bearer" else []
         shown += [self.headers.get("x-nls-token", ""), self.query.get("token", "")]
         shown += [name.removeprefix(KEY_IN_PROTOCOL) for name in self.offered if name.startswith(KEY_IN_PROTOCOL)]
-        return tuple(token for token in shown if token)
+        return tuple(key for key in shown if key)
+
+    def selected(self, known: tuple[str, ...]) -> str | None:
+        """The sub-protocol to answer with. A browser hangs up where it offered some and none is selected, so the one
+        with the key is, where it offers no better."""
+        ours = (name for name in self.offered if name in known)
+        return next(ours, next((name for name in self.offered if name.startswith(KEY_IN_PROTOCOL)), None))
 
 
 # -- what is to be done ------------------------------------------------------------------
