@@ -276,9 +276,10 @@ class AsrClient:
         """The server finishes what arrived, and keeps the result for a while."""
         try:
             raw = self._wire.kept(recording_id)
-            if recording is self._recording:  # else another one has begun
-                self._apply("final_result", raw)
-                recording.result = self._result(raw, interrupted=True)
+            if recording is not self._recording:  # another one has begun
+                raise AsrError("connection_lost")
+            self._apply("final_result", raw)
+            recording.result = self._result(raw, interrupted=True)
         except AsrError as error:
             recording.failure = error
         self._room()

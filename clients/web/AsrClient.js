@@ -114,6 +114,7 @@ export class AsrClient {
   /** A recording is about to begin: the phase is `starting` while, say, the microphone opens. Frames may be given already. */
   prepare() {
     if (isBusy(this.state)) throw new AsrError('already_recording');
+    if (this.#recording) this.#end(new AsrError('connection_lost')); // whose result is still being fetched
     this.#recording = { queue: [], listening: false, stopping: false, asked: false, started: deferred(), ended: deferred() };
     this.#ended = this.#recording.ended.promise;
     this.#apply({ name: 'starting' });
@@ -199,7 +200,7 @@ export class AsrClient {
       recording.started.resolve(this.state.recordingId);
       this.#pump();
     }
-    if (name === 'recording_stopped' && !recording.stopping) { // by the server: nothing more is taken
+    if (name === 'recording_stopped' && recording.listening) { // by the server: nothing more is taken
       recording.stopping = true;
       recording.listening = false;
       release(recording, new AsrError('no_session'));

@@ -194,6 +194,29 @@ test('a stop by the server: what waits is refused, the result comes', async () =
   assert.equal(names().includes('stop_recording'), false);
 });
 
+test('a stop by the server while frames wait for the stop of the user', async () => {
+  await running();
+  const handed = Array.from({ length: 6 }, () => client.send(frame(64 * 1024)));
+  const result = client.stop();
+  say('recording_stopped', { recording_id: ID, reason: 'max_duration' });
+  await assert.rejects(handed[5], { code: 'no_session' });
+  while (acks.length > 0) acks.shift()({ ok: true, received_ms: 100 });
+  assert.equal(names().filter((name) => name !== 'audio_data').length, 1, 'neither more audio nor a stop');
+  say('final_result', { recording_id: ID, llm_merged: '到此', sentences: [] });
+  assert.equal((await result).text, '到此');
+});
+
+test('whoever begins anew does not wait for the kept result', async () => {
+  await running();
+  const result = client.stop();
+  globalThis.fetch = () => new Promise(() => {});
+  socket.connected = false;
+  say('disconnect');
+  client.prepare();
+  await assert.rejects(result, { code: 'connection_lost' });
+  assert.equal(client.state.phase, 'starting');
+});
+
 test('a line that breaks: what has not arrived is handed over, and the kept result is fetched', async () => {
   await running();
   for (const size of [2, 4, 6]) client.send(frame(size));
