@@ -28,7 +28,7 @@ CLIPS = Path(__file__).parent / "tests" / "data" / "speech"
 
 def main() -> int:
     settings = Settings()
-    registry = read(settings.registry, settings.default_asr_model)
+    registry = read(settings.registry, settings.default_asr_model, settings.streaming_model)
     entries = {id: entry for id, entry in registry.entries.items() if list(entry.sources())}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", action="append", choices=entries, help="只要这个，可重复（only this; repeatable）")

@@ -11,6 +11,7 @@ from tests.support import ROOT, Server, utterance
 from tests.test_websocket_doc import shape, table
 from tools import check_docs, record_protocols
 from tools.record_examples import examples, refreshed
+from xingji.wire.nls_status import OTHER, STATUS, SUCCESS
 from xingji.wire.table import TABLE
 
 DOCUMENTS = {entry.name: ROOT / entry.document for entry in TABLE}
@@ -31,6 +32,11 @@ def test_the_readmes_list_what_the_table_lists(readme: str) -> None:
         assert f"]({entry.document})" in row[0]
         assert tuple(re.findall(r"`(/[^`]*)`", row[1])) == entry.paths
         assert all(client in row[3] for client in entry.clients)
+
+
+def test_every_status_of_nls_is_told() -> None:
+    rows = table((ROOT / "docs" / "protocols" / "nls.md").read_text("utf-8"), "`status`")
+    assert {int(row[0]) for row in rows} == {status for status, *_ in (*STATUS.values(), OTHER)} | {SUCCESS}
 
 
 @pytest.mark.parametrize("name", record_protocols.RECORDINGS)

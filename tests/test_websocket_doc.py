@@ -14,7 +14,7 @@ import pytest
 from tests.support import ROOT, Server, utterance
 from tools import check_docs, record_examples
 from xingji.core.errors import CODES
-from xingji.core.hotwords import LARGEST_TABLE, LONGEST_WORD
+from xingji.core.hotword_table import LARGEST_TABLE, LONGEST_WORD
 from xingji.doors import sockets
 from xingji.settings import Settings
 from xingji.wire import PACES

@@ -20,6 +20,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.support import ANSWER_S, FRAME, RATE, ROOT, Server, model_directory, silence, utterance
 from tools.record_examples import refreshed
+from tools.record_openai_realtime import openai_realtime
 
 FOLDER = ROOT / "docs" / "protocols"
 SAID, TWO = "name_lintao", "two_sentences"
@@ -168,10 +169,79 @@ def _qwen(url: str) -> Found:
     return found
 
 
+def nls(url: str) -> Found:
+    """Alibaba's NLS over a WebSocket and over REST."""
+    found = _transcription(url) | _recognition(url)
+    rest = url.replace("ws:", "http:") + "/stream/v1/asr"
+    for name, parameters in (("rest", {}), ("rest_failed", {"sample_rate": "1"})):
+        query = {"format": "pcm", "word_timestamps": "true", **parameters}
+        found[name] = requests.post(rest, data=utterance(SAID).pcm, params=query, timeout=ANSWER_S).json()
+    ids = [message["header"]["message_id"] for message in found.values() if "status" in message.get("header", {})]
+    written = json.dumps(found, ensure_ascii=False)
+    for number, id in enumerate([*ids, *(found[name]["task_id"] for name in ("rest", "rest_failed"))], 1):
+        written = written.replace(id, f"{number:032x}")
+    return dict(json.loads(written)) | {"rest": json.loads(written)["rest"] | {"processing_time": 0.412}}
+
+
+def _directive(name: str, payload: Found | None = None) -> Found:
+    header = {
+        "message_id": "19585709d1924920a2a3b7fd7c086f6f",
+        "task_id": "e71c51d442344ec0998cf73e61c57db3",
+        "namespace": "SpeechRecognizer" if name.endswith("Recognition") else "SpeechTranscriber",
+        "name": name,
+        "appkey": "any",
+    }
+    return {"header": header} if payload is None else {"header": header, "payload": payload}
+
+
+def _transcription(url: str) -> Found:
+    wishes: Found = {"format": "pcm", "sample_rate": 16000, "enable_intermediate_result": True}
+    wishes |= {"enable_punctuation_prediction": True, "enable_inverse_text_normalization": True}
+    found: Found = {
+        "start": _directive("StartTranscription", wishes | {"max_sentence_silence": 800}),
+        "control": _directive("ControlTranscriber", {"enable_words": True}),
+        "stop": _directive("StopTranscription"),
+    }
+    with connect(url + "/ws/v1") as client:
+        found["started"] = _ask(client, found["start"])
+        _send(client, found["control"])
+        _play(client, utterance(TWO).pcm, paced=True)
+        _send(client, found["stop"])
+        told = _named(client, "TranscriptionCompleted")
+        for key, name in {
+            "begin": "SentenceBegin",
+            "changed": "TranscriptionResultChanged",
+            "end": "SentenceEnd",
+        }.items():
+            found[key] = next(body for body in told if body["header"]["name"] == name)
+        found["completed"] = told[-1]
+        found["failed"] = _ask(client, _directive("PauseTranscription"))
+    return found
+
+
+def _recognition(url: str) -> Found:
+    found: Found = {"recognition_start": _directive("StartRecognition", {"enable_intermediate_result": True})}
+    with connect(url + "/ws/v1") as client:
+        _send(client, found["recognition_start"])
+        _play(client, utterance(SAID).pcm, paced=True)
+        _send(client, _directive("StopRecognition"))
+        told = _named(client, "RecognitionCompleted")
+    return found | {"recognition_changed": told[1], "recognition_completed": told[-1]}
+
+
+def _named(client: ClientConnection, last: str) -> list[Any]:
+    told: list[Any] = []
+    while not told or told[-1]["header"]["name"] != last:
+        told.append(json.loads(client.recv(timeout=ANSWER_S)))
+    return told
+
+
 RECORDINGS: dict[str, Callable[[str], Found]] = {
     "simple.md": simple,
     "funasr.md": funasr,
     "dashscope.md": dashscope,
+    "nls.md": nls,
+    "openai_realtime.md": openai_realtime,
 }
 
 

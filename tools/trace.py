@@ -94,7 +94,7 @@ def _job(job: Job) -> str:
             until = job.offset + len(job.samples)
             return f"decode {job.segment} +{job.offset}..+{until}{' last' if job.last else ''}"
         case Transcribe():
-            return f"transcribe {job.segment} +0..+{len(job.samples)}"
+            return f"{'preview' if job.preview else 'transcribe'} {job.segment} +0..+{len(job.samples)}"
         case Correct():
             readings = " ".join(f"{stage.name.lower()}={text}" for stage, text in sorted(job.readings.items()))
             context = f" context={'|'.join(job.context)}" if job.context else ""

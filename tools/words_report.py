@@ -27,7 +27,7 @@ from training.minipack import grammar, speech
 from training.minipack.evaluate import SEED
 from training.minipack.features import Setting, place
 from xingji.core.hotwords import HotwordIndex
-from xingji.core.messages import Decode, Transcribe
+from xingji.core.messages import Align, Decode, Transcribe
 from xingji.core.scoring import cer
 from xingji.core.types import SAMPLE_RATE, Hotword, HotwordTable, Hypothesis, Samples, Stage, Word
 from xingji.engines.lexicon import Jieba
@@ -173,6 +173,16 @@ def transcribe(engine: SenseVoice, samples: Samples, itn: bool, *tables: Hotword
     return heard if isinstance(heard, Hypothesis) else Hypothesis("")
 
 
+def aligned(engine: SenseVoice, samples: Samples, text: str) -> tuple[Word, ...]:
+    return engine.align([Align(0, samples, text, "auto")])[0].words
+
+
+def with_errors(clip: Clip) -> str:
+    """As somebody might read it who mishears every fifth character."""
+    rng = random.Random(clip.spoken)
+    return "".join(rng.choice("赵钱孙李周吴郑王冯陈褚卫") if rng.random() < 0.2 else c for c in clip.spoken)
+
+
 def streamed(engine: StreamingParaformer, samples: Samples) -> tuple[Word, ...]:
     state, sound = engine.open(), np.append(samples, np.zeros(SAMPLE_RATE // 2, np.int16))
     engine.decode([(state, Decode(0, sound, 0, True, SAMPLE_RATE * 6 // 10, False))])
@@ -192,6 +202,9 @@ def times(second: SenseVoice, stream: StreamingParaformer, clips: dict[str, list
     passes = {
         "second pass (`ctc`), spoken form": lambda clip: transcribe(second, clip.samples, False).words,
         "second pass (`ctc`), written form": lambda clip: transcribe(second, clip.samples, True).words,
+        "a given text (`ctc_alignment`), spoken form": lambda clip: aligned(second, clip.samples, clip.spoken),
+        "a given text (`ctc_alignment`), written form": lambda clip: aligned(second, clip.samples, clip.written),
+        "… of which every fifth character is wrong": lambda clip: aligned(second, clip.samples, with_errors(clip)),
         "streaming (`cif`)": lambda clip: streamed(stream, clip.samples),
     }
     for (title, read), (condition, items) in itertools.product(passes.items(), clips.items()):

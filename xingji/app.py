@@ -31,6 +31,7 @@ from .doors import (
     hotword_tables,
     hotwords,
     nls,
+    openai_realtime,
     ops,
     rest,
     sockets,
@@ -61,6 +62,7 @@ from .wire import samples
 
 log = logging.getLogger(__name__)
 
+EMBEDDED = {"qwen3_asr": "qwen3", "qwen3_aligner": "aligner"}  # engine → role of the worker that runs it here
 GRACE_S = 18.0  # with what happens before and after, the process is gone within 20
 POLLED_PACKETS = 10_000  # in one request of a polling client: engineio's 16 end it after 1.6 s of slow network
 FORM_OVERHEAD = 1 << 20  # bytes of an upload's request beyond the file itself
@@ -69,7 +71,7 @@ FORM_OVERHEAD = 1 << 20  # bytes of an upload's request beyond the file itself
 def create_app(settings: Settings) -> tuple[Flask, SocketIO]:
     """Build the gateway and start its workers; they load while this returns. Raises ModelsMissing, RegistryError."""
     logs.configure(settings.log_level, settings.log_dir)
-    registry = read(settings.registry, settings.default_asr_model)
+    registry = read(settings.registry, settings.default_asr_model, settings.streaming_model)
     app = create_rest(settings)
     socketio = SocketIO(
         app,
@@ -111,6 +113,7 @@ def create_rest(settings: Settings) -> Flask:
         rest.api,
         nls.api,
         dashscope.api,
+        openai_realtime.api,
         hotwords.api,
         hotword_tables.api,
         backup.api,
@@ -127,7 +130,7 @@ def init_models(
     settings: Settings, metrics: Metrics | None = None, registry: Registry | None = None
 ) -> tuple[ModelSet, Pool]:
     """Find the model directories and start the workers that load them. Raises ModelsMissing, RegistryError."""
-    registry = registry or read(settings.registry, settings.default_asr_model)
+    registry = registry or read(settings.registry, settings.default_asr_model, settings.streaming_model)
     store = Store(settings.models_cache, settings.hf_cache)
     if settings.download and settings.models in ("auto", "official"):
         download(store, registry)
@@ -170,6 +173,7 @@ def _services(
         Headroom(settings.live_load),
         _recognisers(settings, registry, metrics),
         lexicon,
+        models.streams,
     )
     table = HotwordFile(settings.hotwords, hub.use_hotwords)
     threading.Thread(target=table.watch, name="hotwords", daemon=True).start()
@@ -197,7 +201,13 @@ def _recognisers(settings: Settings, registry: Registry, metrics: Metrics) -> Re
         hosts=settings.qwen3_vllm_allowed_hosts,
     )
     return Recognisers(
-        registry, places(settings, registry), make, rules, metrics, embedded(settings, registry, metrics)
+        registry,
+        places(settings, registry),
+        make,
+        rules,
+        metrics,
+        embedded(settings, registry, metrics),
+        settings.word_times_wait_s,
     )
 
 
@@ -209,23 +219,28 @@ def embedded(settings: Settings, registry: Registry, metrics: Metrics) -> dict[s
         raise RegistryError("QWEN3_ASR_PYTHON: 没有这个程序（there is no such program）")
     found: dict[str, Callable[[], Link]] = {}
     for id in settings.qwen3_asr_embedded:
-        if id not in registry.entries or registry.entries[id].engine != "qwen3_asr":
-            raise RegistryError(f"QWEN3_ASR_EMBEDDED: {id} 不是 qwen3_asr 的模型（no model of that engine）")
+        engine = registry.entries[id].engine if id in registry.entries else ""
+        if engine not in EMBEDDED:
+            raise RegistryError(
+                f"QWEN3_ASR_EMBEDDED: {id} 不是 {'、'.join(EMBEDDED)} 的模型（no model of these engines）"
+            )
         setup = {
-            "models": {"qwen3_asr": str(embedded_model(id, registry, store))},
+            "models": {engine: str(embedded_model(id, registry, store))},
             "device": settings.device if settings.device.startswith("cuda") else "cuda",
             "mps": False,
             "precision": "auto",
             "log_level": settings.log_level,
-            "options": {"share": settings.qwen3_asr_gpu_share},
+            "options": {"share": settings.qwen3_asr_gpu_share} if engine == "qwen3_asr" else {},
         }
         limits = settings.job_timeout_s, SLOW_STARTS * settings.start_timeout_s
-        found[id] = partial(_start_embedded, id, setup, limits, metrics, os.path.abspath(python))
+        found[id] = partial(_start_embedded, id, EMBEDDED[engine], setup, limits, metrics, os.path.abspath(python))
     return found
 
 
-def _start_embedded(id: str, setup: dict[str, Any], limits: tuple[float, float], metrics: Metrics, python: str) -> Link:
-    link = Link("qwen3", setup, *limits, metrics, python)
+def _start_embedded(
+    id: str, role: str, setup: dict[str, Any], limits: tuple[float, float], metrics: Metrics, python: str
+) -> Link:
+    link = Link(role, setup, *limits, metrics, python)
     atexit.register(link.close)
     metrics.watch_worker("qwen3_" + "".join(c if c.isalnum() else "_" for c in id), link)
     return link

@@ -45,6 +45,11 @@ class Settings(BaseSettings):
         description="没有指明模型的录音和文件用哪个（登记表里的编号）；留空用登记表的缺省。"
         " The model of those that name none, by its id; empty: the registry's default.",
     )
+    streaming_model: str = Field(
+        "",
+        description="流式模型的编号；none：不要流式模型，说话时的文本由复检模型反复读已说的部分得出；留空用登记表的缺省。"
+        " The streaming model's id; none: text meanwhile is the second pass of what was said; empty: the registry's.",
+    )
     download: bool = Field(
         False, description="启动时官方模型不全，就先下载（会推迟启动）。 Download missing official models at start."
     )
@@ -263,8 +268,14 @@ class Settings(BaseSettings):
     qwen3_asr_embedded: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         validation_alias=AliasChoices("QWEN3_ASR_EMBEDDED", "qwen3_asr_embedded"),
-        description="没有给主机时，在本机 GPU 上用推理进程运行的模型编号，逗号分隔。"
-        " Ids of models that a worker process runs on a GPU here, where no host is given.",
+        description="没有给主机时，在本机 GPU 上用推理进程运行的模型编号（也可以是对齐模型），逗号分隔。"
+        " Ids of models, aligners too, that a worker process runs on a GPU here, where no host is given.",
+    )
+    word_times_wait_s: float = Field(
+        1.0,
+        ge=0,
+        description="模型没有给出逐字时间的句子，最多为补上时间多等多久（秒）；0 为不补。"
+        " How long a sentence waits at most for times that its model did not give; 0: none are looked for.",
     )
     qwen3_asr_python: str = Field(
         "",

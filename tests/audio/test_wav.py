@@ -126,11 +126,18 @@ def either(*pieces: bytes, rate: int = 16_000) -> Samples:
     return np.concatenate([*(one.feed(piece) for piece in pieces), one.flush()])
 
 
-@pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 5, 1000])
-def test_bare_samples_are_heard_as_they_are(size: int) -> None:
-    data = (b"RI" + TONE)[:size]
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 5, 11, 12, 1000])
+@pytest.mark.parametrize("first", [b"RI", b"\xff\xfb"], ids=["a RIFF's half", "an MP3's sync"])
+def test_bare_samples_are_heard_as_they_are(first: bytes, size: int) -> None:
+    data = (first + TONE)[:size]
     for step in (1, 2, 3, 1000):
         assert either(*(data[at : at + step] for at in range(0, size, step))).tobytes() == data[: size - size % 2]
+
+
+@pytest.mark.parametrize(("container", "codec"), [("webm", "libopus"), ("flac", "flac")])
+def test_where_bare_samples_are_expected_a_compressed_file_is_heard_too(container: str, codec: str) -> None:
+    heard, error = hear(encode(chirp(48_000, 0.4), 48_000, container, codec), declared="pcm")
+    assert error is None and abs(len(heard) - 6_400) < 400
 
 
 @pytest.mark.parametrize("step", [1, 7, 10_000])

@@ -35,7 +35,8 @@ from xingji.core.messages import (
     Stop,
     Transcribe,
 )
-from xingji.core.session import CORRECTIONS_AT_ONCE, PASSES_AT_ONCE, Session
+from xingji.core.passes import AT_ONCE, CORRECTIONS_AT_ONCE
+from xingji.core.session import Session
 from xingji.core.types import SAMPLE_RATE, Samples, Sentence, Span, Stage
 
 PROFILE = Profile(end_silence=6_400, hop=SAMPLE_RATE // 5, lead=0, longest=3 * SAMPLE_RATE)
@@ -43,7 +44,7 @@ PLAIN = replace(PROFILE, correct=False)
 LIMITS: Mapping[type[Any], int] = {
     Detect: 1,
     Decode: 1,
-    Transcribe: PASSES_AT_ONCE,
+    Transcribe: AT_ONCE + 1,
     Correct: CORRECTIONS_AT_ONCE,
 }
 
@@ -156,6 +157,7 @@ class Recording:
                 self.events.append(effect)
         for kind, limit in LIMITS.items():
             assert sum(isinstance(job, kind) for job in self.jobs) <= limit
+        assert len([job for job in self.jobs if isinstance(job, Transcribe) and job.preview]) <= 1
         session, before = self.session, self._marks
         self._marks = session.done, session.judged
         assert before[0] <= session.done <= session.judged <= session.received and before[1] <= session.judged
@@ -168,7 +170,10 @@ class Recording:
                 assert job.begin + len(job.samples) <= self.session.judged
             case Transcribe():
                 span = self._spans.get(job.segment)
-                if span:
+                if job.preview:
+                    assert span is None and job.begin == self._starts[job.segment]
+                    assert job.begin + len(job.samples) <= self.session.judged
+                elif span:
                     assert len(job.samples) == span.end - span.start
                 else:  # early, in a pause
                     assert self._starts[job.segment] + len(job.samples) <= self.session.judged

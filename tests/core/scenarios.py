@@ -142,6 +142,14 @@ def late_decoder() -> Scene:
     return scene
 
 
+def previews() -> Scene:
+    """Nobody streams: what has been said so far is read again and again, and the second pass has the whole."""
+    scene = Scene(replace(PLAIN, stream=False, preview=True, longest=160_000))
+    scene.feed("cdefghijklmnopcdefghijklmnopcdef      ")
+    scene.stop()
+    return scene
+
+
 SCENARIOS: dict[str, Callable[[], Scene]] = {
     scenario.__name__: scenario
     for scenario in (
@@ -157,6 +165,7 @@ SCENARIOS: dict[str, Callable[[], Scene]] = {
         edits,
         hurry,
         late_decoder,
+        previews,
     )
 }
 

@@ -1,6 +1,6 @@
 """The greedy reading of posteriors: against the definition, frame by frame."""
 
-from itertools import groupby, product
+from itertools import groupby, pairwise, product
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from xingji.core.ctc import Array, Token, greedy, likelihood, log_posteriors, peaks
+from xingji.core.ctc import Array, Token, greedy, likelihood, log_posteriors, peaks, stretches
 
 scores = arrays.arrays(
     np.float32, st.tuples(st.integers(0, 12), st.integers(2, 5)), elements=st.floats(-50, 50, width=32)
@@ -61,3 +61,19 @@ def test_likelihood_sums_over_all_alignments_and_peaks_are_on_the_best(logits: A
     assert frames == sorted(set(frames))
     near_best = [path for path, total in zip(ways, totals, strict=True) if total > max(totals) - 1e-3]
     assert any(all(path[frame] == id for frame, id in zip(frames, wanted, strict=True)) for path in near_best)
+
+
+@given(short, st.sampled_from([[1], [1, 1], [2, 1], [1, 2, 2], [3, 3]]))
+def test_stretches_are_the_best_alignment_of_tokens_that_are_known(logits: Array, wanted: list[int]) -> None:
+    """Here the same token twice needs a blank between."""
+    scores = log_posteriors(logits)
+    ways = paths(wanted, len(scores))
+    if not ways:
+        return
+    apart = np.array([False, *(a == b for a, b in pairwise(wanted))])
+    frames = stretches(scores[:, wanted], scores[:, 0], apart)
+    totals = {path: float(sum(scores[frame, id] for frame, id in enumerate(path))) for path in ways}
+    path = [0] * len(scores)
+    for id, (first, last) in zip(wanted, frames, strict=True):
+        path[first : last + 1] = [id] * (last + 1 - first)
+    assert totals[tuple(path)] == pytest.approx(max(totals.values()), abs=1e-3)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.core.recording import PLAIN, PROFILE, Recording, lossy, outcome, record
-from tests.core.world import COUGH, LETTERS, MARK, TICK, Table, Words, letters, say, written
+from tests.core.recording import PLAIN, PROFILE, Faults, Recording, lossy, outcome, record
+from tests.core.world import COUGH, LETTERS, MARK, TICK, Table, Words, World, letters, say, written
 from xingji.core.messages import (
     Command,
     Commit,
@@ -24,12 +24,14 @@ from xingji.core.messages import (
     Job,
     Lost,
     Profile,
+    Result,
     SpeechStarted,
     Stop,
     Transcribe,
 )
-from xingji.core.session import PASSES_AT_ONCE, RETRIES, STEPS
-from xingji.core.types import SAMPLE_RATE, Samples, Stage
+from xingji.core.passes import AT_ONCE
+from xingji.core.segment import RETRIES, STEPS
+from xingji.core.types import SAMPLE_RATE, Hypothesis, Samples, Stage
 
 words = st.text(LETTERS, min_size=1, max_size=6)
 pauses = st.integers(1, 9).map(" ".__mul__)
@@ -41,6 +43,9 @@ seeds = st.integers(0, 9_999)
 moments = st.integers(0, 60 * TICK)
 HOTWORDS = Table({written("fg", 2): written("fg", 3)})
 WITH_HOTWORDS = replace(PROFILE, hotwords=HOTWORDS, stream=False)
+
+
+PREVIEWED = replace(PROFILE, stream=False, preview=True, longest=10 * SAMPLE_RATE)
 
 
 def said(text: str) -> str:
@@ -175,6 +180,57 @@ def test_nor_do_they_where_hotwords_are_put_in_while_somebody_speaks(
     assert outcome(first) == outcome(record(audio, profile, b, (), losing_second_pass, other, Words()))
 
 
+def untimed(timed: bool) -> Faults:
+    """The second pass is by a recogniser that knows no times: an aligner gives them, or does not in time."""
+
+    def answer(job: Job) -> Result | None:
+        heard = World().answer(job) if isinstance(job, Transcribe) else None
+        if not isinstance(heard, Hypothesis):
+            return heard
+        words = tuple(replace(word, confidence=None) for word in heard.words) if timed else ()
+        return replace(heard, words=words, timestamp_source="ctc_alignment" if words else None)
+
+    return answer
+
+
+@given(texts, leads, cuts, cuts, seeds, seeds)
+def test_nor_do_times_that_come_or_do_not(
+    text: str, lead: int, a: list[int], b: list[int], seed: int, other: int
+) -> None:
+    audio = say(text, lead)
+    timed = record(audio, PROFILE, a, (), untimed(True), seed, Words())
+    assert outcome(timed) == outcome(record(audio, PROFILE, b, (), untimed(False), other, Words()))
+
+
+def losing_previews(seed: int) -> Faults:
+    lose = lossy(seed, Transcribe)
+    return lambda job: lose(job) if isinstance(job, Transcribe) and job.preview else None
+
+
+@settings(max_examples=60)
+@given(texts, leads, commands, cuts, cuts, seeds, seeds)
+def test_nor_do_previews(
+    text: str, lead: int, told: list[tuple[int, Command]], a: list[int], b: list[int], seed: int, other: int
+) -> None:
+    """What is settled is what a server settles that shows nothing meanwhile, and that of one that streams."""
+    audio = say(text, lead)
+    shown = record(audio, PREVIEWED, a, told, losing_previews(seed), seed)
+    assert outcome(shown) == outcome(record(audio, replace(PREVIEWED, preview=False), b, told, seed=other))
+    streamed = record(audio, replace(PREVIEWED, stream=True, preview=False), b)
+    assert letters(record(audio, PREVIEWED, a, seed=seed).text) == letters(streamed.text)
+
+
+@given(texts, leads, cuts, seeds)
+def test_previews_cost_a_few_times_the_audio_and_one_that_is_lost_costs_nothing(
+    text: str, lead: int, frames: list[int], seed: int
+) -> None:
+    audio = say(text, lead)
+    for faults in (lossy(seed, Transcribe), lossy(seed, Transcribe, share=1), lambda job: None):
+        recording = record(audio, PREVIEWED, frames, (), faults, seed)
+        previews = [job for job in recording.asked if isinstance(job, Transcribe) and job.preview]
+        assert sum(len(job.samples) for job in previews) <= 5 * len(audio)
+
+
 @pytest.mark.parametrize("frame", [1, 7, 160, 3_200, 9_601, 10 * SAMPLE_RATE])
 def test_frames_of_any_size(frame: int) -> None:
     audio = say("ab    cd#", lead=123)
@@ -251,10 +307,10 @@ def test_what_is_kept_is_bounded_while_engines_keep_up(text: str) -> None:
 
 def test_the_backlog_counts_what_a_slow_pass_has_yet_to_be_given() -> None:
     recording = Recording(PLAIN)
-    for _ in range(PASSES_AT_ONCE + 4):
+    for _ in range(AT_ONCE + 4):
         recording.handle_audio(say("abcd      "))
         recording.answer_all(but=Transcribe)
-    assert sum(isinstance(job, Transcribe) for job in recording.jobs) == PASSES_AT_ONCE
+    assert sum(isinstance(job, Transcribe) for job in recording.jobs) == AT_ONCE
     assert recording.session.backlog >= 3 * 10 * TICK
     recording.answer_all()
     assert recording.session.backlog < 10 * TICK

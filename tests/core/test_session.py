@@ -32,7 +32,10 @@ from xingji.core.messages import (
     Stop,
     Transcribe,
 )
-from xingji.core.session import CORRECTIONS_AT_ONCE, PREROLL, RETRIES, STEPS, ProtocolError
+from xingji.core.passes import CORRECTIONS_AT_ONCE
+from xingji.core.segment import RETRIES, STEPS
+from xingji.core.segmenting import PREROLL
+from xingji.core.session import ProtocolError
 from xingji.core.types import (
     SAMPLE_RATE,
     AcceptedEdit,
@@ -203,6 +206,71 @@ def test_an_answer_of_the_wrong_kind_is_a_lost_one(kind: type[Job], result: Resu
     assert letters(recording.text) == "ab"
     reasons = {reason for readings in recording.completed.readings for _, reason in readings.lost}
     assert reasons == ({"forgotten" if result == Forgotten() else "unexpected"} if kind is not Detect else set())
+
+
+# -- text meanwhile, where nobody streams -------------------------------------------------
+
+PREVIEWED = replace(PLAIN, stream=False, preview=True, longest=10 * SAMPLE_RATE)
+
+
+def test_previews_show_a_beginning_until_the_second_pass_has_the_whole() -> None:
+    recording = record(say(LETTERS + "      "), PREVIEWED, range(0, 10**5, HOP))
+    told = [(s.stage, letters(s.text), s.stable) for s in (e.sentence for e in recording.of(SentenceRevised))]
+    assert told == [(Stage.PARTIAL, LETTERS[:10], 0), (Stage.SECOND_PASS, LETTERS, 0)]
+    first = recording.of(SentenceRevised)[0].sentence
+    assert first.previewed and not recording.completed.sentences[0].previewed
+    assert [word.text for word in first.words] == list(first.text)
+    (readings,) = recording.completed.readings
+    assert list(readings.readings) == [Stage.SECOND_PASS]
+
+
+def test_what_two_previews_agree_on_is_stable_and_takes_hotwords() -> None:
+    hotwords = Table({written("c", SECOND): "星"})
+    recording = record(say(LETTERS * 3), replace(PREVIEWED, hotwords=hotwords), range(0, 10**5, HOP))
+    partials = [e.sentence for e in recording.of(SentenceRevised) if e.sentence.stage is Stage.PARTIAL]
+    assert [s.stable for s in partials[:3]] == [0, 7, 17] and "星" not in partials[0].text
+    assert partials[1].text.startswith(written("ab", SECOND) + "星") and partials[1].hotword_hits
+    assert partials[1].bare == written(LETTERS[:9], SECOND)
+
+
+@pytest.mark.parametrize("result", [Lost("overloaded"), NoSpeech(), Hypothesis("")])
+def test_a_preview_that_gives_nothing_is_missed_by_nobody(result: Result) -> None:
+    recording = record(
+        say(LETTERS + "      "),
+        PREVIEWED,
+        range(0, 10**5, HOP),
+        faults=lambda job: result if isinstance(job, Transcribe) and job.preview else None,
+    )
+    assert [stage for stage, _ in stages(recording)] == [Stage.SECOND_PASS]
+    assert recording.completed.sentences[0].missing == ()
+
+
+def test_a_preview_that_comes_after_the_end_is_not_shown() -> None:
+    recording = Recording(PREVIEWED)
+    recording.handle_audio(say(LETTERS))
+    recording.answer_all(but=Transcribe)
+    recording.handle(Stop())
+    recording.answer_all(but=Transcribe)
+    preview, second = recording.jobs
+    assert isinstance(preview, Transcribe) and preview.preview and second is recording.asked[-1]
+    recording.answer_all()
+    assert [stage for stage, _ in stages(recording)] == [Stage.SECOND_PASS]
+    assert recording.session.resolve(preview, Hypothesis("晚")) == []
+
+
+@pytest.mark.parametrize(
+    ("result", "text"), [(Lost("crashed"), LETTERS[:10]), (Hypothesis(""), ""), (Hypothesis("好" * 99), "")]
+)
+def test_a_preview_stands_only_where_the_second_pass_is_lost(result: Result, text: str) -> None:
+    """Where that has heard the whole and makes nothing of it, a beginning of it was nothing either."""
+    recording = record(
+        say(LETTERS + "      "),
+        replace(PREVIEWED, correct=True),
+        range(0, 10**5, HOP),
+        faults=lambda job: result if isinstance(job, Transcribe) and not job.preview else None,
+    )
+    assert letters(recording.text) == text and stages(recording)[0][0] is Stage.PARTIAL
+    assert [(s.stage, s.previewed) for s in recording.completed.sentences] == [(Stage.PARTIAL, True)] * bool(text)
 
 
 # -- the detector ------------------------------------------------------------------------
@@ -519,7 +587,7 @@ def test_profiles_that_no_sentence_can_have_any_more_are_forgotten() -> None:
         recording.handle(Configure(PLAIN))
         recording.feed(say("ab     "))
         recording.answer_all()
-    assert len(recording.session._profiles) < 10
+    assert len(recording.session._segmenter._profiles) < 10
 
 
 def test_configure_leaves_the_grid() -> None:

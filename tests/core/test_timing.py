@@ -16,6 +16,7 @@ from xingji.core.timing import (
     carried,
     divided,
     inside,
+    laid,
     loudness,
     ranges,
     reworded,
@@ -121,6 +122,32 @@ def test_words_of_any_tokens(text: str, data: st.DataObject) -> None:
     assert [word.text for word in found] == expected[len(expected) - len(found) :]
     if marks and marks[0].at == 0:
         assert len(found) == len(expected)
+
+
+def test_words_of_tokens_that_nobody_is_sure_of() -> None:
+    marks = [Mark(0, 800, 800, None), Mark(1, 4000, 4000, 0.8), Mark(2, 8000, 8960, None)]
+    assert [word.confidence for word in words("在25", marks, np.zeros(100, np.float32))] == [None, 0.8]
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces", "expected"),
+    [
+        ("好的。", [("好", 0, 800), ("的", 900, 1600)], [("好", 0, 800), ("的", 900, 1600)]),
+        ("在3.5点", [("在", 0, 400), ("35", 400, 1200), ("点", 1200, 1600)],
+         [("在", 0, 400), ("3.5", 400, 1200), ("点", 1200, 1600)]),
+        ("It's 25%.", [("It's", 0, 400), ("25", 400, 1200)], [("It's", 0, 400), ("25%", 400, 1200)]),
+        ("晴れ", [("晴れ", 0, 800)], [("晴", 0, 400), ("れ", 400, 800)]),
+        ("好", [("好", 900, 900)], [("好", 900, 901)]),
+        ("好的", [("好", 700, 1500), ("的", 1500, 9000)], [("好", 700, 1500), ("的", 1500, 1600)]),
+        ("好", [], []),
+    ],
+)  # fmt: skip
+def test_words_of_an_aligners_pieces(
+    text: str, pieces: list[tuple[str, int, int]], expected: list[tuple[str, int, int]]
+) -> None:
+    found = laid(text, pieces, 1600, begin=50)
+    assert [(w.text, w.span.start - 50, w.span.end - 50) for w in found] == expected
+    assert all(word.confidence is None for word in found)
 
 
 def test_a_word_joins_its_tokens_and_is_as_sure_as_the_least_sure() -> None:

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xingji.core.types import Hypothesis, Span, Word
-from xingji.core.written import Style, rewrite, write
+from xingji.core.written import MARKS, Style, rewrite, sentences, write
 
 PLAIN = Style()
 OFF = Style(punctuation=False)
 CLEAN = Style(remove_fillers=True)
-PAUSES = "，。？！、；：,.?!;:"
+PAUSES = set(MARKS) - {"…"}
 
 
 def told(text: str, style: Style = PLAIN, complete: bool = True) -> str:
@@ -178,6 +178,20 @@ texts = st.lists(
     st.sampled_from([*"嗯呃啊那个我们逆哼1.,，。？：… ", "um", "u", "Uh", "hello", "Ok", "“", "”", '"', "あ"]),
     max_size=12,
 ).map("".join)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("", [""]),
+        ("好的，走吧", ["好的，走吧"]),
+        ("好的。走吧？", ["好的。", "走吧？"]),
+        ("真的？！好。", ["真的？！", "好。"]),
+        ("It is 3.5. Use node.js! 好。", ["It is 3.5.", "Use node.js!", "好。"]),
+    ],
+)
+def test_sentences_end_at_their_marks(text: str, parts: list[str]) -> None:
+    assert sentences(text) == parts
 
 
 @given(texts, styles)

@@ -253,6 +253,8 @@ class World:
         assert len(job.samples), "an empty segment"
         heard = _marks(job.samples)
         text = "".join(ROWS[mark][SECOND] for mark in heard if mark < COUGH)
+        if job.preview and text:  # a last word that is cut short is misheard
+            text = text[:-1] + ROWS[LETTERS.index(letters(text[-1]))][EVEN]
         if not text and NOISE not in heard:
             return NoSpeech()
         at = [job.begin + int(place) for place in np.flatnonzero(job.samples % 1000 == MARK)]

@@ -13,6 +13,7 @@ from werkzeug.routing import Rule
 from xingji.app import create_rest
 from xingji.doors.access import OPEN, admits
 from xingji.doors.websockets import BY_PATH, WebSockets
+from xingji.runtime.secrets import Secrets
 from xingji.settings import Settings
 from xingji.wire.table import Entry
 
@@ -136,6 +137,12 @@ def test_dashscope_refuses_in_its_own() -> None:
     assert set(said) == {"code", "message", "request_id"} and said["code"] == "InvalidApiKey"
 
 
+def test_openai_refuses_in_its_own() -> None:
+    refused = APP.test_client().post("/v1/realtime/client_secrets", json={})
+    error = refused.get_json()["error"]
+    assert (refused.status_code, error["type"], error["code"]) == (401, "invalid_request_error", "invalid_api_key")
+
+
 def handshake(path: str, query: str = "", **headers: str) -> tuple[str, dict[str, Any]]:
     """Status and body of a request to upgrade, which without a socket never goes as far as that."""
     environ = {
@@ -149,7 +156,7 @@ def handshake(path: str, query: str = "", **headers: str) -> tuple[str, dict[str
         **{f"HTTP_{name}": value for name, value in headers.items()},
     }
     told: list[str] = []
-    door = WebSockets(APP.wsgi_app, SimpleNamespace(settings=SETTINGS))  # type: ignore[arg-type]
+    door = WebSockets(APP.wsgi_app, SimpleNamespace(settings=SETTINGS, secrets=Secrets()))  # type: ignore[arg-type]
     body = b"".join(door(environ, lambda status, headers: told.append(status)))
     return told[0], json.loads(body)
 
@@ -162,16 +169,30 @@ HANDSHAKES: dict[str, dict[str, str]] = {
 }
 
 
+REFUSALS = {  # by protocol: status and code
+    "dashscope": ("401", "InvalidApiKey"),
+    "qwen-realtime": ("401", "InvalidApiKey"),
+    "openai-realtime": ("401", "invalid_api_key"),
+    "nls": ("403", "40000001"),
+}
+
+
 @pytest.mark.parametrize("path", BY_PATH)
 def test_every_websocket_wants_a_key(path: str) -> None:
     entry: Entry = BY_PATH[path]
+    refusal = REFUSALS.get(entry.name, ("401", "unauthorized"))
     for wrong in ({}, {"AUTHORIZATION": "Bearer x"}, {"SEC_WEBSOCKET_PROTOCOL": "openai-insecure-api-key.x"}):
         status, said = handshake(path, **wrong)
-        assert status == "401 Unauthorized"
-        assert said["code"] == ("InvalidApiKey" if entry.document.endswith("dashscope.md") else "unauthorized")
+        assert (status[:3], code(said)) == refusal
     for way in HANDSHAKES.values():
         status, said = handshake(path, **way)
-        assert (status[:3], said["code"]) != ("401", "unauthorized") and "InvalidApiKey" not in said.values(), way
+        assert status[:3] not in ("401", "403") and code(said) != refusal[1], way
+
+
+def code(said: dict[str, Any]) -> str:
+    """OpenAI's is inside an object, NLS's is called status."""
+    inside = said["error"] if isinstance(said.get("error"), dict) else said
+    return str(inside.get("code", said.get("status")))
 
 
 # -- the comparison -----------------------------------------------------------------------------------

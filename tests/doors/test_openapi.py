@@ -28,13 +28,14 @@ from tests.support import ANSWER_S, ROOT, SPEECH, Recorder, Server, utterance
 from xingji import __version__
 from xingji.app import create_rest
 from xingji.core.errors import CODES, XingjiError
-from xingji.core.hotwords import HEAVIEST, LARGEST_TABLE, LIGHTEST, LONGEST_WORD
+from xingji.core.hotword_table import HEAVIEST, LARGEST_TABLE, LIGHTEST, LONGEST_WORD
 from xingji.core.types import Hotword
 from xingji.doors.answers import STATUS
 from xingji.engines.pinyin import Pypinyin
 from xingji.runtime.backup import Backups
 from xingji.runtime.hotword_file import HotwordFile
 from xingji.runtime.hotword_tables import MOST_TABLES, HotwordTables
+from xingji.runtime.secrets import Secrets
 from xingji.settings import Settings
 from xingji.wire import ID
 from xingji.wire.socketio_read import LANGUAGES
@@ -51,6 +52,7 @@ TRANSCRIBE = "/api/asr/transcribe"
 BACKUP = "/api/asr/backup-audio/{id}"
 RECORDING = "/api/asr/recordings/{recording_id}"
 CUSTOMISATION = "/api/v1/services/audio/asr/customization"
+SECRETS = ("/v1/realtime/client_secrets", "/v1/realtime/transcription_sessions")
 
 NLS = "/stream/v1/asr"
 UPLOADS = (TRANSCRIBE, TRIAL)
@@ -246,6 +248,10 @@ LIVE: dict[str, tuple[Case, dict[str, Any]]] = {
     "delete a table, other version": (("delete", TABLE, 412), {"id": "names", "headers": OTHER_VERSION}),
     "vocabularies": (("post", CUSTOMISATION, 200), {"json": {"input": {"action": "list_vocabulary"}}}),
     "no vocabulary": (("post", CUSTOMISATION, 400), {"json": {"input": {"action": "query_vocabulary"}}}),
+    "a client secret": (("post", SECRETS[0], 200), {"json": {"session": {"type": "transcription"}}}),
+    "no client secret": (("post", SECRETS[0], 400), {"json": {"session": {"type": "realtime"}}}),
+    "a beta session": (("post", SECRETS[1], 200), {}),
+    "no beta session": (("post", SECRETS[1], 400), {"json": {"input_audio_format": "mp3"}}),
     "delete an unknown table": (("delete", TABLE, 404), {"id": "unknown"}),
 }
 
@@ -329,6 +335,8 @@ def ask(asked: FlaskClient, method: str, path: str, **more: Any) -> Any:
         body = {"data": QUESTION}
     if path == CUSTOMISATION:
         body = {"json": {"input": {"action": "list_vocabulary"}}}
+    if path in SECRETS:
+        body = {"json": {}}
     return asked.open(re.sub(r"{\w+}", "x", path), method=method.upper(), **(body | more))
 
 
@@ -380,6 +388,19 @@ def test_an_upload_that_has_to_wait(code: str, case: Case) -> None:
     answer = ask(client(settings(max_upload_bytes=1 << 20), hub=Refusing(code)), *case[:2])
     check(*case, answer)
     assert answer.headers["Retry-After"] == "2"
+
+
+TOO_MANY: list[Case] = [("post", path, 429) for path in SECRETS]
+
+
+@pytest.mark.parametrize("case", TOO_MANY)
+def test_more_secrets_than_anybody_needs(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xingji.runtime.secrets.MOST", 1)
+    asked = client(settings(), hub=SimpleNamespace(resolved=lambda wishes: wishes), secrets=Secrets())
+    assert ask(asked, *case[:2]).status_code == 200
+    answer = ask(asked, *case[:2])
+    check(*case, answer)
+    assert answer.headers["Retry-After"] == "60"
 
 
 BACKED_UP: list[Case] = [("get", BACKUP, 200), ("delete", BACKUP, 200)]
@@ -439,5 +460,5 @@ def test_no_declared_answer_goes_unchecked() -> None:
         | {*RECORDED, HALF_WRITTEN, *BACKED_UP, *LOADING}
         | {case for _, case in REFUSED}
     )
-    seen |= {*UNAUTHORIZED, *declared(413), *declared(500)}
+    seen |= {*TOO_MANY, *UNAUTHORIZED, *declared(413), *declared(500)}
     assert seen == {(*key, int(status)) for key, said in OPERATIONS.items() for status in said["responses"]}

@@ -7,6 +7,7 @@ different years if you like::
     XINGJI_FUNASR_CLIENTS=/tmp/funasr_wss_client.py python -m pytest tests/e2e/test_funasr_clients.py
 """
 
+import itertools
 import json
 import os
 import shutil
@@ -23,7 +24,9 @@ import websocket
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from tests.e2e.test_compressed import STREAMS
 from tests.support import SPEECH, Server, read_wav, utterance
+from xingji.core.scoring import cer
 
 SAID = utterance("two_sentences")
 NAME = utterance("name_lintao")
@@ -113,6 +116,28 @@ def test_a_whole_wav_file_as_browsers_send_it(port: int) -> None:
         assert only["text"] and only["is_final"]
 
 
+@pytest.mark.parametrize("mode", ["offline", "online", "2pass"])
+@pytest.mark.parametrize(("kind", "called"), [("webm", "webm"), ("mp3", "mp3"), ("mp3", "others"), ("webm", "PCM")])
+def test_compressed_audio(server: Server, mode: str, kind: str, called: str) -> None:
+    url = server.url.replace("http:", "ws:")
+    with connect(url) as client:
+        for _ in range(2):  # the second input begins anew
+            client.send(json.dumps(START | {"mode": mode, "wav_format": called}))
+            speak(client, STREAMS[kind](), 1001, pause_s=0.002)
+            client.send(json.dumps(END))
+            told = answers(client)
+            assert not any("error" in t for t in told)
+            assert mode == "offline" or any(t["mode"].endswith("online") and t["text"] for t in told)
+            if mode != "online":
+                assert cer([(SAID.written, offline(told))]) <= 0.05
+        client.send(json.dumps(START | {"mode": mode, "wav_format": "mp3"}))
+        speak(client, b"%PDF-1.7\n" * 400)
+        client.send(json.dumps(END | {"is_end": True}))
+        told = answers(client, "is_end")
+        assert [t.get("error", "").partition(":")[0] for t in told if t["is_final"]] == ["unsupported_format"]
+        assert told[-1]["is_final"] is False
+
+
 def test_websocket_client(server: Server, port: int) -> None:
     client = websocket.create_connection(f"ws://127.0.0.1:{port}/", timeout=60)
     client.send(json.dumps(START))
@@ -140,9 +165,9 @@ def test_node(port: int) -> None:
 def test_the_published_client(server: Server, port: int, mode: str, tmp_path: Path) -> None:
     if not CLIENTS:
         pytest.skip("XINGJI_FUNASR_CLIENTS names no copy of funasr_wss_client.py")
-    for client in CLIENTS:
-        wav = str(SPEECH / f"{SAID.name}.wav")
-        options = ["--host", "127.0.0.1", "--port", str(port), "--ssl", "0", "--mode", mode, "--audio_in", wav]
+    (mp3 := tmp_path / f"{SAID.name}.mp3").write_bytes(STREAMS["mp3"]())
+    for client, audio in itertools.product(CLIENTS, (SPEECH / f"{SAID.name}.wav", mp3)):
+        options = ["--host", "127.0.0.1", "--port", str(port), "--ssl", "0", "--mode", mode, "--audio_in", str(audio)]
         command = [sys.executable, "-W", "ignore", str(client), *options, "--output_dir", str(tmp_path / client.stem)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path, check=False)
         assert done.returncode == 0, done.stdout + done.stderr

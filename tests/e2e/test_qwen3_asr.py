@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,20 @@ def test_a_file_that_it_transcribes(asking: Server) -> None:
         assert (data["text"], data["model"], data["fallback"]) == (TEXT, "Qwen3-ASR-1.7B", None)
     plain = upload(asking)
     assert plain["model"] == "SenseVoice" and plain["text"] != TEXT
+
+
+def test_its_words_have_times_though_it_knows_none(asking: Server, stub: AsrStub) -> None:
+    said = utterance(SAID)
+    stub.text = said.written
+    (sentence,) = record(asking, model=MODEL).named("final_result")[0]["sentences"]
+    assert (sentence["text"], sentence["timestamp_source"]) == (said.written, "ctc_alignment")
+    letters = [c for c in said.written if c.isalnum()]
+    data = upload(asking, model=MODEL)
+    for words in (sentence["words"], data["words"]):
+        assert [word["text"] for word in words] == letters and all(word["confidence"] is None for word in words)
+        assert abs(words[0]["start_ms"] - said.sentences[0]["begin_ms"]) < 150
+        assert abs(words[-1]["end_ms"] - said.sentences[0]["end_ms"]) < 250
+        assert all(left["end_ms"] <= right["start_ms"] for left, right in pairwise(words))
 
 
 @pytest.mark.parametrize(

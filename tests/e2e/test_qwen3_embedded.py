@@ -11,7 +11,7 @@ from tests.e2e.test_qwen3_asr import record, upload
 from tests.runtime.qwen3_worker import SAYS, interpreter, weights
 from tests.support import ROOT, Server
 
-MODEL = "qwen3-asr-0.6b"
+MODEL, ALIGNER = "qwen3-asr-0.6b", "qwen3-forced-aligner-0.6b"
 
 
 def settings(folder: Path, **more: str) -> dict[str, str]:
@@ -31,6 +31,24 @@ def test_it_is_chosen_like_any_other(models: Path, tmp_path: Path) -> None:
         assert (sentence["source"], sentence["text"], sentence["fallback"]) == (MODEL, f"{SAYS}。", None)
         assert upload(server, model="sensevoice")["model"] == "SenseVoice"
         assert "xingji_qwen3_qwen3_asr_0_6b_worker_ready 1.0" in server.get("/metrics").text
+
+
+def test_its_aligner_says_when_words_were_said(models: Path, tmp_path: Path) -> None:
+    """Both processes are real, their library and their GPU are played."""
+    weights(tmp_path / "cache")
+    weights(tmp_path / "cache", "Qwen/Qwen3-ForcedAligner-0.6B")
+    both = {"QWEN3_ASR_EMBEDDED": f"{MODEL},{ALIGNER}", "QWEN3_ASR_PYTHON": str(interpreter(tmp_path))}
+    with Server(tmp_path, **settings(tmp_path, **both)) as server:
+        upload(server)
+        for id in (MODEL, ALIGNER):
+            server.wait(lambda id=id: server.get("/api/health").json()["recognisers"][id]["reachable"], 60)
+        (sentence,) = record(server, model=MODEL).named("final_result")[0]["sentences"]
+        assert (sentence["text"], sentence["timestamp_source"]) == (f"{SAYS}。", "aligner")
+        begin = sentence["start_ms"]
+        times = [(word["text"], word["start_ms"], word["end_ms"]) for word in sentence["words"]]
+        assert times == [(c, begin + 100 * at, begin + 100 * (at + 1)) for at, c in enumerate(SAYS)]
+        listed = {one["id"]: one for one in server.get("/api/asr/models").json()["data"]["models"]}
+        assert listed[ALIGNER]["available"] and listed[ALIGNER]["role"] == "aligner"
 
 
 def test_without_a_gpu_it_says_so_and_sensevoice_reads(models: Path, tmp_path: Path) -> None:

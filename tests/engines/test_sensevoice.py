@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from xingji.core.errors import EngineError
-from xingji.core.messages import NoSpeech, Transcribe
+from xingji.core.messages import Align, NoSpeech, Transcribe
 from xingji.core.timing import ranges
 from xingji.core.types import Hotword, HotwordTable, Hypothesis, Samples, Stage
 from xingji.engines import spelling
@@ -171,6 +171,45 @@ def test_numbers_and_english_words_are_in_one_piece(sensevoice: SenseVoice, say:
     assert [word.text for word in heard.words] == [heard.text[a:b] for a, b in ranges(heard.text)]
     lengths = {word.text: word.span.end - word.span.start for word in heard.words}
     assert lengths["PPT"] > 4_800 and lengths["25"] > 8_000
+
+
+def test_a_text_that_another_has_read_is_laid_over_the_sound(sensevoice: SenseVoice, speech: Samples) -> None:
+    """Each word is where the model's own reading has it, homophones and a strange character too."""
+    own = sensevoice.transcribe([Transcribe(1, speech, "auto", True, begin=70)])[0]
+    assert isinstance(own, Hypothesis)
+    text = SENTENCE.replace("会", "惠").replace("迎", "龘")
+    for language in ("auto", "zh", "de"):
+        (laid,) = sensevoice.align([Align(1, speech, text, language, begin=70)])
+        assert (laid.text, laid.timestamp_source, laid.confidence) == (text, "ctc_alignment", None)
+        assert [word.text for word in laid.words] == [c for c in text if c.isalnum()]
+        for word, same in zip(laid.words, own.words, strict=True):
+            assert abs(word.span.start - same.span.start) <= 2_400 and abs(word.span.end - same.span.end) <= 2_400
+            assert word.confidence is None
+
+
+def test_digits_are_looked_for_as_digits(sensevoice: SenseVoice, say: Callable[[str], Samples]) -> None:
+    samples = say("请把 P P T 发给王芳，明天下午三点二十五分开会")
+    (laid,) = sensevoice.align([Align(1, samples, "请把PPT发给王芳，明天下午3点25分开会。", "zh")])
+    lengths = {word.text: word.span.end - word.span.start for word in laid.words}
+    assert lengths["PPT"] > 4_800 and lengths["25"] > 8_000
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("", 5), ("，。", 5), ("龘龘龘", 5), ("好" * 99, 1), ("你好", 0.01)])
+def test_a_text_of_which_nobody_can_say_where_it_is(
+    sensevoice: SenseVoice, speech: Samples, text: str, seconds: float
+) -> None:
+    samples = speech[: round(seconds * 16_000)]
+    assert sensevoice.align([Align(1, samples, text, "zh")]) == [Hypothesis(text)]
+
+
+def test_a_text_of_other_speech_has_no_words(sensevoice: SenseVoice) -> None:
+    noise = np.random.default_rng(2).normal(0, 500, 80_000).astype(np.int16)
+    assert sensevoice.align([Align(1, noise, SENTENCE, "zh")]) == [Hypothesis(SENTENCE)]
+
+
+def test_texts_are_laid_each_by_itself(sensevoice: SenseVoice, speech: Samples) -> None:
+    items = [Align(1, speech, SENTENCE, "zh"), Align(2, speech[:40_000], "大家好", "auto"), Align(3, speech, "3", "zh")]
+    assert sensevoice.align(items) == [sensevoice.align([item])[0] for item in items]
 
 
 def test_text_that_is_spelt_otherwise_has_no_words(sensevoice: SenseVoice, speech: Samples) -> None:

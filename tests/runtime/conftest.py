@@ -46,6 +46,7 @@ def make_hub(engines: Engines, tables: HotwordTables) -> Iterator[MakeHub]:
         headroom: Headroom | None = None,
         metrics: Metrics | None = None,
         recognisers: Recognisers | None = None,
+        streams: bool = True,
     ) -> Hub:
         corrections: Any = Corrections(engines) if llm else None
         pool: Any = engines
@@ -53,7 +54,7 @@ def make_hub(engines: Engines, tables: HotwordTables) -> Iterator[MakeHub]:
         parts = pool, corrections, model, Unpronounceable()
         kept = Backups(backup, 24.0), metrics or Metrics(), headroom or Headroom(0.85)
         who = recognisers or Recognisers(read(), {}, nobody, Rules(), kept[1])
-        hub = Hub(*parts, clocks or Clocks(), limits or Limits(), tables, chunk, *kept, who)
+        hub = Hub(*parts, clocks or Clocks(), limits or Limits(), tables, chunk, *kept, who, streams=streams)
         hubs.append(hub)
         return hub
 

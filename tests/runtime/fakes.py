@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from xingji.core.messages import (
+    Align,
     Command,
     Completed,
     Correct,
@@ -22,6 +23,7 @@ from xingji.core.messages import (
     Result,
     Stop,
     Transcribe,
+    Work,
 )
 from xingji.core.pronunciation import Sounds
 from xingji.core.types import SAMPLE_RATE, Edit, Hypothesis, Samples
@@ -45,7 +47,7 @@ class Unpronounceable:
         return ((),) * len(text)
 
 
-Asked = tuple[int, Job, Callable[[Result], None]]
+Asked = tuple[int, Work, Callable[[Result], None]]
 
 
 @dataclass
@@ -76,14 +78,14 @@ class Engines:
     def release(self, stream: int) -> None:
         self.released.append(stream)
 
-    def submit(self, stream: int, job: Job, done: Callable[[Result], None], patient: bool = False) -> None:
+    def submit(self, stream: int, job: Work, done: Callable[[Result], None], patient: bool = False) -> None:
         self.patient.add(patient)
         if type(job) in self.held:
             self.waiting.put((stream, job, done))
         else:
             done(self.result(stream, job))
 
-    def answer(self, result: Result | None = None) -> Job:
+    def answer(self, result: Result | None = None) -> Work:
         """Wait for the next held job and answer it."""
         stream, job, done = self.waiting.get(timeout=PATIENCE_S)
         done(self.result(stream, job) if result is None else result)
@@ -99,7 +101,7 @@ class Engines:
                 return
             done(self.result(stream, job))
 
-    def result(self, stream: int, job: Job) -> Result:
+    def result(self, stream: int, job: Work) -> Result:
         match job:
             case Detect():
                 return self._edges(stream, job)
@@ -109,6 +111,8 @@ class Engines:
                 return Hypothesis(text, text)
             case Transcribe():
                 return Hypothesis("二。")
+            case Align():
+                return Hypothesis(job.text)  # it does not know
             case Correct():
                 return Edits((Edit(1, 2, "！"),))
 

@@ -1,6 +1,7 @@
-"""A real worker process with Qwen3-ASR in it, whose library is played and whose CUDA device is made up.
+"""A real worker process with Qwen3-ASR or its aligner in it, whose library is played and whose CUDA device is made up.
 
-The played model says the same of everything, and the words that it was told: "内嵌的说星纪。"
+The played model says the same of everything, and the words that it was told: "内嵌的说星纪。" The played aligner gives
+each letter 100 ms.
 ``python -m xingji.runtime.worker ROLE ADDRESS`` becomes this script where the interpreter is the script that
 ``interpreter`` writes.
 """
@@ -55,8 +56,25 @@ class Model:
         ]
 
 
+class Aligner:
+    """``qwen_asr.Qwen3ForcedAligner``, as far as it is used."""
+
+    @classmethod
+    def from_pretrained(cls, path: str, **options: Any) -> "Aligner":
+        assert (Path(path) / "config.json").is_file() and options == {"dtype": "bfloat16", "device_map": "cuda"}
+        return cls()
+
+    def align(self, audio: list[Any], text: list[str], language: list[str]) -> list[Any]:
+        assert len(audio) == len(text) == len(language)
+        letters = [[c for c in whole if c.isalnum()] for whole in text]
+        return [
+            [SimpleNamespace(text=c, start_time=at / 10, end_time=(at + 1) / 10) for at, c in enumerate(own)]
+            for own in letters
+        ]
+
+
 if __name__ == "__main__":
-    sys.modules["qwen_asr"] = SimpleNamespace(Qwen3ASRModel=Model)  # type: ignore[assignment]
+    sys.modules["qwen_asr"] = SimpleNamespace(Qwen3ASRModel=Model, Qwen3ForcedAligner=Aligner)  # type: ignore[assignment]
     sys.modules["vllm"] = None  # type: ignore[assignment]
     worker.place = lambda wanted, mps, build: (build(wanted), None)
     worker.main(sys.argv[1], sys.argv[2])

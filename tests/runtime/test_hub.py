@@ -3,6 +3,7 @@
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from tests.runtime.conftest import MakeHub
 from tests.runtime.fakes import PATIENCE_S, Engines, Listener, Source, in_thread, silence, speech
 from xingji.core.errors import XingjiError
-from xingji.core.messages import Completed, Correct, Decode, Detect, Job, Result, SentenceSettled, Transcribe
+from xingji.core.messages import Completed, Correct, Decode, Detect, Job, Lost, Result, SentenceSettled, Transcribe
 from xingji.core.types import SAMPLE_RATE, Hotword, Hypothesis, Stage
 from xingji.runtime.driver import Driver, Failed, Stopped
 from xingji.runtime.headroom import FEW, LATE_S, Headroom
@@ -272,6 +273,32 @@ def test_the_streaming_step_is_the_servers(make_hub: MakeHub, engines: Engines) 
     job = engines.answer()
     assert isinstance(job, Decode)
     assert job.chunk == 3_840 and (job.last or len(job.samples) % 3_840 == 0)
+
+
+@pytest.mark.parametrize(
+    ("wishes", "preview"), [({}, True), ({"stream": False}, False), ({"partials": False}, False)], ids=str
+)
+def test_where_nobody_streams_the_second_pass_shows_text_meanwhile(
+    make_hub: MakeHub, engines: Engines, wishes: dict[str, Any], preview: bool
+) -> None:
+    hub = make_hub(streams=False)
+    profile = hub._profile(Wishes(second_pass=False, **wishes), None)
+    assert (profile.stream, profile.preview, profile.second_pass) == (False, preview, True)
+    assert not make_hub()._profile(Wishes(), None).preview
+
+
+def test_a_preview_gives_way_and_is_the_first_thing_to_be_left_out(make_hub: MakeHub, engines: Engines) -> None:
+    job = Transcribe(0, speech(1.0), "auto", True, preview=True)
+    answers: list[Result] = []
+    metrics = Metrics()
+    hub = make_hub(metrics=metrics, streams=False)
+    hub.submit(0, job, answers.append)
+    assert engines.patient == {True} and answers == [Hypothesis("二。")]
+    engines.is_behind = True
+    hub.submit(0, job, answers.append)
+    hub.submit(0, replace(job, preview=False), answers.append)
+    assert answers[1:] == [Lost("overloaded"), Hypothesis("二。")]
+    assert 'xingji_shed_total{what="partial"} 1.0' in metrics.text().decode()
 
 
 def test_words_for_a_recording_that_is_over_are_nothing(make_hub: MakeHub) -> None:

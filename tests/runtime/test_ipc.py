@@ -14,17 +14,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xingji.core.messages import (
+    Align,
     Correct,
     Decode,
     Detect,
     Edge,
     Edits,
     Forgotten,
-    Job,
     Lost,
     NoSpeech,
     Result,
     Transcribe,
+    Work,
 )
 from xingji.core.types import Edit, Hotword, HotwordHit, HotwordTable, Hypothesis, Span, Stage, Word
 from xingji.runtime import ipc
@@ -49,13 +50,23 @@ hypotheses = st.builds(
     shares,
     st.none() | text,
     st.none() | text,
-    st.sampled_from([None, "ctc", "cif", "edit"]),
+    st.sampled_from([None, "ctc", "cif", "ctc_alignment", "edit"]),
 )
 tables = st.builds(HotwordTable, text, st.lists(st.builds(Hotword, text, st.integers(1, 100)), max_size=3).map(tuple))
-jobs: st.SearchStrategy[Job] = st.one_of(
+jobs: st.SearchStrategy[Work] = st.one_of(
     st.builds(Detect, samples, whole, st.booleans(), st.booleans(), whole, whole),
     st.builds(Decode, whole, samples, whole, st.booleans(), whole, st.booleans(), whole),
-    st.builds(Transcribe, whole, samples, text, st.booleans(), whole, st.lists(tables, max_size=3).map(tuple)),
+    st.builds(
+        Transcribe,
+        whole,
+        samples,
+        text,
+        st.booleans(),
+        begin=whole,
+        hotwords=st.lists(tables, max_size=3).map(tuple),
+        preview=st.booleans(),
+    ),
+    st.builds(Align, whole, samples, text, text, whole),
     st.builds(
         Correct,
         whole,
@@ -90,7 +101,7 @@ def through(message: dict[str, Any]) -> dict[str, Any] | None:
 
 
 @given(jobs)
-def test_every_job_survives_the_way(job: Job) -> None:
+def test_every_job_survives_the_way(job: Work) -> None:
     message = through({"id": 1, "job": ipc.pack(job)})
     assert message is not None
     got = ipc.unpack(message["job"])

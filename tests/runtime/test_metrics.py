@@ -158,6 +158,16 @@ def test_waits_are_counted_from_when_the_audio_came() -> None:
     assert watched.waits("settled") == (1, 1.0)
 
 
+def test_a_preview_has_a_lag_but_is_no_sign_of_load() -> None:
+    watched, lagged = Watched(), []
+    watch = Stopwatch(watched.metrics, lambda: watched.now, lagged.append)
+    watch.arrived(16_000)
+    watched.now = 100.4
+    watch.answered(Transcribe(7, np.zeros(16_000, np.int16), "auto", True, preview=True))
+    watch.answered(Transcribe(7, np.zeros(16_000, np.int16), "auto", True))
+    assert watched.waits("partial_lag") == (1, 0.4) and not lagged
+
+
 def test_a_lost_second_pass_is_no_wait_for_one() -> None:
     watched = Watched()
     for event in (SpeechStarted(7, 0), SpeechEnded(7, Span(0, 1)), revised(Stage.STREAMED), settled()):

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from xingji.runtime import models
-from xingji.runtime.models import PART_OF, PARTS, ModelsMissing, find
-from xingji.runtime.registry import HubName, Locked, Store, digest, official
+from xingji.runtime.models import PART_OF, ModelsMissing, find
+from xingji.runtime.registry import NONE, HubName, Locked, Store, digest, official, read
 
+PARTS = tuple(PART_OF.values())
 REPOS = {PART_OF[entry.runs_on.role]: entry.repo for entry in official().values()}
 
 
@@ -118,6 +119,17 @@ def test_a_directory_of_ones_own(tmp_path: Path, store: Store) -> None:
     found = find(str(root), store)
     assert (found.source, found.minipack) == ("directory", False)
     assert found.paths == {part: root / part for part in PARTS}
+
+
+def test_where_nobody_streams_that_part_is_not_missed(tmp_path: Path, store: Store) -> None:
+    rest = [part for part in PARTS if part != "paraformer"]
+    registry = read(streaming=NONE)
+    put_there(store, *rest)
+    mine = fill(tmp_path / "mine", *rest)
+    for wanted in ("official", "minipack", str(mine)):
+        found = find(wanted, store, registry)
+        assert set(found.paths) == set(found.names) == set(rest) and not found.streams
+    assert find("minipack", store).streams
 
 
 @pytest.mark.parametrize("left_out", ["config.yaml", "model.pt"])

@@ -10,7 +10,7 @@ import pytest
 
 from xingji import app
 from xingji.runtime import models
-from xingji.runtime.models import PARTS, ModelSet, download, find
+from xingji.runtime.models import PART_OF, ModelSet, download, find
 from xingji.runtime.registry import Digest, Locked, Registry, Store, official
 from xingji.settings import Settings
 
@@ -23,7 +23,7 @@ def put(folder: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def minipack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for part in PARTS:
+    for part in PART_OF.values():
         put(tmp_path / "minipack" / part)
     monkeypatch.setattr(models, "MINIPACK", tmp_path / "minipack")
 

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from queue import Queue
 from typing import Any
 
@@ -13,8 +13,8 @@ import pytest
 from tests.runtime.fakes import PATIENCE_S, Engines
 from xingji import app
 from xingji.core.errors import XingjiError
-from xingji.core.messages import Detect, Job, Lost, NoSpeech, Result, Transcribe
-from xingji.core.types import Hypothesis
+from xingji.core.messages import Align, Detect, Job, Lost, NoSpeech, Result, Transcribe
+from xingji.core.types import Hypothesis, Span, Word
 from xingji.runtime.metrics import Metrics
 from xingji.runtime.recognisers import MOST_ADDRESSES, Place, Recognisers, Rules
 from xingji.runtime.registry import Arguments, Entry, Registry, RegistryError, read
@@ -147,7 +147,7 @@ def test_a_model_that_is_to_be_there_from_the_start(make: Make) -> None:
     assert len(world.made) == 1 and world.made[0].checked.get(timeout=PATIENCE_S)
 
 
-@pytest.mark.parametrize("id", ["whisper", "paraformer", "qwen3-8b", SMALL, "", "a@b"])
+@pytest.mark.parametrize("id", ["whisper", "paraformer", "qwen3-8b", "qwen3-forced-aligner-0.6b", SMALL, "", "a@b"])
 def test_what_cannot_be_chosen_is_refused_with_what_can(make: Make, id: str) -> None:
     if not id:
         assert make().recognisers.choose(id).id == "sensevoice"
@@ -248,6 +248,23 @@ def test_other_jobs_go_to_the_workers(make: Make) -> None:
     assert world.answered(Transcribe(0, JOB.samples, "auto", True)) == Hypothesis("二。")
     assert world.answered(Detect(JOB.samples, 0, True, False, 800, 1600)) == ()
     assert not world.made
+
+
+def test_words_that_it_gives_no_times_are_aligned_by_the_workers(make: Make) -> None:
+    world = make(workers=Engines(held={Align}))
+    world.recognisers.choose(BIG)
+    answers = world.ask()
+    words = (Word("四", Span(0, 1_600)),)
+    job = world.workers.answer(Hypothesis("四。", words=words, timestamp_source="ctc_alignment"))
+    assert isinstance(job, Align) and (job.text, job.language) == ("四。", "zh")
+    expected = Hypothesis("四。", language="zh", source=BIG, words=words, timestamp_source="ctc_alignment")
+    assert answers.get(timeout=PATIENCE_S) == expected
+
+
+def test_a_preview_is_not_aligned(make: Make) -> None:
+    world = make(workers=Engines(held={Align}))
+    world.recognisers.choose(BIG)
+    assert world.answered(replace(JOB, preview=True)) == Hypothesis("四。", language="zh", source=BIG)
 
 
 def test_no_speech_is_an_answer(make: Make) -> None:

@@ -12,6 +12,7 @@ import pytest
 from xingji.runtime.models import PART_OF
 from xingji.runtime.registry import (
     LOCK,
+    NONE,
     REGISTRY,
     Digest,
     Locked,
@@ -166,6 +167,20 @@ def test_the_default_may_be_set_from_outside(tmp_path: Path) -> None:
             RegistryError, match=f"^DEFAULT_ASR_MODEL: 没有模型 {unknown}，可选：sensevoice、qwen3-asr-1.7b"
         ):
             read(default_asr=unknown)
+
+
+def test_nobody_streams_where_that_is_wanted(tmp_path: Path) -> None:
+    assert "streaming" in read().defaults and read(streaming="paraformer").defaults == read().defaults
+    own = {"models": {"paraformer": text()["models"]["paraformer"]}}
+    assert "paraformer" in read(str(written(tmp_path, own))).loaded()
+    own["models"]["paraformer"]["default"] = False
+    without = read(str(written(tmp_path, own)))
+    for registry in (read(streaming=NONE), without):
+        assert "streaming" not in registry.defaults and "paraformer" in registry.entries
+        assert set(registry.loaded()) == {"vad", "punc", "sensevoice"}
+    assert "paraformer" in read(str(written(tmp_path, own)), streaming="paraformer").loaded()
+    with pytest.raises(RegistryError, match=r"^XINGJI_STREAMING_MODEL: 没有模型 vad，可选：paraformer（"):
+        read(streaming="vad")
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"models": {}}', '{"models": {"a b": {}}}', '{"vad": {}}'])

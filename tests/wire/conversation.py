@@ -17,7 +17,7 @@ from xingji.core.messages import (
 )
 from xingji.core.types import Sentence, Span, Stage, Word
 from xingji.wire import Frame, Open, samples
-from xingji.wire.dialect import Cancel, Close, Command, Dialect, Frames, Say, Stop, Writer
+from xingji.wire.dialect import Cancel, Check, Close, Command, Dialect, Frames, Say, Stop, Writer
 
 
 def sentence(id: int, stage: Stage, text: str, begin_ms: int = 0, end_ms: int | None = None, **more: Any) -> Sentence:
@@ -32,7 +32,7 @@ def word(text: str, begin_ms: int, end_ms: int) -> Word:
 
 
 class Conversation:
-    """Does what the gate does with a dialect; ``refuses`` is the error of the next Open."""
+    """Does what the gate does with a dialect; ``refuses`` is the error of the next Open or Check."""
 
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect
@@ -63,7 +63,7 @@ class Conversation:
             self._hear(self.dialect.error(error, None))
 
     def _do(self, command: Command) -> None:
-        if isinstance(command, Open) and self.refuses is not None:
+        if isinstance(command, Open | Check) and self.refuses is not None:
             error, self.refuses = self.refuses, None
             raise error
         self.done.append(command)

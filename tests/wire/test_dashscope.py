@@ -22,7 +22,7 @@ from xingji.core.errors import CODES, XingjiError
 from xingji.core.types import AudioFormat, Span, Stage, Word
 from xingji.wire import Open, samples
 from xingji.wire.dashscope import Inference
-from xingji.wire.dashscope_write import refused, unmarked, without_fillers
+from xingji.wire.dashscope_write import refused
 from xingji.wire.dialect import Cancel, Handshake, Stop
 
 ID, NEXT = "3aa33cfaad3243fbb6cbf4d0b70759de", "2d1f4a9e-0000-4a5b-8c6d-1234567890ab"
@@ -285,25 +285,17 @@ def test_without_punctuation() -> None:
     one = talk(run(punctuation_prediction_enabled=False))
     assert texts(one.happens(*spoken(0, "今天，hello，all 3.5 度。", 0, 900, "今天，"))) == [
         "今天",
-        "今天hello all 3.5 度",
+        "今天hello all 3.5度",
     ]
-    assert unmarked("It's 9:30, OK?") == "It's 9:30 OK"
+    assert not opened(one).wishes.punctuation
+    both = {"punctuation_prediction_enabled": False, "semantic_punctuation_enabled": True}
+    assert opened(talk(run(**both))).wishes.punctuation  # else nobody knows where sentences end
+    assert [t["text"] for t in final("It's 9:30, OK? Fine.", **both)] == ["It's 9:30 OK", "Fine"]
 
 
-@pytest.mark.parametrize(
-    "text, rest",
-    [
-        ("嗯，今天呃天气好。", "今天天气好。"),
-        ("好的，嗯。", "好的。"),
-        ("嗯。", ""),
-        ("Um, the uh album.", "the album."),
-        ("今天，好。", "今天，好。"),
-    ],
-)
-def test_fillers(text: str, rest: str) -> None:
-    assert without_fillers(text) == rest
-    assert [t["text"] for t in final(text, disfluency_removal_enabled=True)] == ([rest] if rest else [])
-    assert [t["text"] for t in final(text)] == [text]
+@pytest.mark.parametrize("removed", [True, False])
+def test_fillers(removed: bool) -> None:
+    assert opened(talk(run(disfluency_removal_enabled=removed))).wishes.remove_fillers is removed
 
 
 # -- wrong order, broken messages ----------------------------------------------------------------

@@ -23,7 +23,8 @@ from xingji.core.messages import SentenceSettled
 from xingji.core.types import AudioFormat, Hotword, Span, Stage
 from xingji.wire import Open
 from xingji.wire.dialect import Configure, Handshake, Say, Stop
-from xingji.wire.funasr import FunAsr, read_hotwords
+from xingji.wire.funasr import FunAsr
+from xingji.wire.funasr_read import read_hotwords
 
 AUDIO = bytes(1920)
 START: dict[str, Any] = {
@@ -258,7 +259,7 @@ def test_three_messages_in_a_row_that_are_no_json() -> None:
 
 
 BAD = [("mode", "3pass", "bad_config"), ("mode", 7, "bad_config"), ("audio_fs", 100, "bad_config"),
-       ("audio_fs", "x", "bad_config"), ("wav_format", "mp3", "unsupported_format")]  # fmt: skip
+       ("audio_fs", "x", "bad_config"), ("wav_format", 3, "unsupported_format")]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "value", "code"), BAD)
@@ -272,11 +273,62 @@ def test_bad_options_refuse_the_input_and_no_other(name: str, value: Any, code: 
     assert one.kinds == [Say, Open, Stop]
 
 
-def test_a_container_that_is_called_raw() -> None:
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("pcm", "pcm"),
+        ("PCM", "pcm"),
+        ("wav", "pcm"),
+        ("others", "auto"),
+        ("mp3", "auto"),
+        ("webm", "auto"),
+        ("Opus", "opus"),
+    ],
+)
+def test_files_are_known_by_their_first_bytes(name: str, codec: str) -> None:
+    one = talk(wav_format=name)
+    one.say(AUDIO)
+    opened = one.done[0]
+    assert isinstance(opened, Open) and opened.format == AudioFormat(codec, 16_000)
+
+
+@pytest.mark.parametrize("mode", ["2pass", "offline"])
+def test_what_cannot_be_decoded_ends_the_input_with_what_was_understood(mode: str) -> None:
+    one = talk(wav_format="mp3", mode=mode)
+    one.say(AUDIO)
+    assert one.dialect.error(XingjiError("decode_failed", field="format"), "rec_0") == ()
+    one.stops("undecodable")
+    told = one.happens(*FIRST, completed(900, "今天天气不错。"))
+    assert [t["is_final"] for t in told[-2:]] == ([False, True] if mode == "2pass" else [True])
+    assert told[-1]["error"].startswith("decode_failed: ")
+    assert told[-1]["text"] == ("" if mode == "2pass" else "今天天气不错。")
+    assert one.say(AUDIO) == []  # of the same input
+    (acknowledged,) = one.say(NEW_END)
+    assert acknowledged["is_end"] is True and acknowledged["is_final"] is False
+    one.say(START, AUDIO)
+    assert one.kinds == [Open, Say, Open]
+
+
+def test_a_damaged_input_is_acknowledged_after_its_result() -> None:
+    one = talk(wav_format="mp3")
+    one.say(AUDIO)
+    one.dialect.error(XingjiError("decode_failed", field="format"), "rec_0")
+    one.stops("undecodable")
+    assert one.say(NEW_END) == []
+    told, acknowledged = one.happens(completed(0))
+    assert told["is_final"] is True and acknowledged["is_end"] is True and acknowledged["is_final"] is False
+    # the next one is refused, which has nothing to do with that
+    assert [t["is_final"] for t in one.say({"mode": "x"}, NEW_END)] == [True, False]
+
+
+def test_what_turns_out_to_be_damaged_at_its_end() -> None:
     one = talk(wav_format="others")
-    (told,) = one.say(b"ID3\x04" + AUDIO)
-    assert told["error"].startswith("unsupported_format: ") and told["is_final"]
-    assert one.say(AUDIO) == [] and one.done == []
+    one.say(AUDIO)
+    one.dialect.error(XingjiError("unsupported_format", field="format"), "rec_0")  # while it is stopped
+    one.say(NEW_END)
+    told, acknowledged = one.happens(completed(0))
+    assert told["error"].startswith("unsupported_format: ") and told["is_final"] is True
+    assert acknowledged["is_final"] is False and acknowledged["error"] == "unsupported_format"
 
 
 def test_a_full_server_says_so_and_closes() -> None:

@@ -12,9 +12,9 @@ from tests.wire.conversation import Close, Conversation, SentenceDropped, comple
 from xingji.core.errors import CODES, XingjiError
 from xingji.core.messages import SentenceRevised, SentenceSettled, SpeechEnded, SpeechStarted
 from xingji.core.types import AudioFormat, Span, Stage
-from xingji.wire import Frame, Open, samples
+from xingji.wire import NO_END, Frame, Open, samples
 from xingji.wire.dialect import Cancel, Configure, Handshake, Say, Stop
-from xingji.wire.qwen_realtime import NO_END, Realtime
+from xingji.wire.qwen_realtime import QwenRealtime
 
 AUDIO = b"\1\2" * 1600
 UPDATE: dict[str, Any] = {
@@ -43,7 +43,7 @@ COMMIT, CLEAR, FINISH = (
 
 
 def talk(*messages: dict[str, Any]) -> Conversation:
-    one = Conversation(Realtime(Handshake("/api-ws/v1/realtime", {"model": "qwen3-asr-flash-realtime"})))
+    one = Conversation(QwenRealtime(Handshake("/api-ws/v1/realtime", {"model": "qwen3-asr-flash-realtime"})))
     one.say(*messages)
     return one
 
@@ -233,7 +233,7 @@ def test_what_is_no_event() -> None:
     fails(one.say("{"), "InvalidParameter")
     fails(one.say(b"1234"), "invalid_value")
     with pytest.raises(XingjiError):
-        Realtime(Handshake("/api-ws/v1/realtime", {"model": "gpt-realtime"}))
+        QwenRealtime(Handshake("/api-ws/v1/realtime", {"model": "gpt-realtime"}))
 
 
 @pytest.mark.parametrize("code", list(CODES))

@@ -19,9 +19,9 @@ from tests.wire.conversation import (
 )
 from xingji.core.errors import CODES, XingjiError
 from xingji.core.types import AudioFormat, Hotword, Span, Stage
-from xingji.wire import Frame, Open, samples
+from xingji.wire import NO_END, Frame, Open, samples
 from xingji.wire.dialect import Cancel, Commit, Handshake, Say, Stop
-from xingji.wire.simple import LONGEST_S, NO_END, WAITING, Simple
+from xingji.wire.simple import LONGEST_S, WAITING, Simple
 
 SECOND = bytes(32_000)
 END: dict[str, Any] = {"type": "speech_end"}

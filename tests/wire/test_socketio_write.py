@@ -400,6 +400,14 @@ def test_no_speech() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(("by", "source"), [("", "sensevoice"), ("qwen3-asr-1.7b", "qwen3-asr-1.7b")])
+def test_a_preview_is_by_the_model_of_the_second_pass(by: str, source: str) -> None:
+    """It is all there is where that was lost."""
+    kept = replace(sentence(0, Stage.PARTIAL, 1, "好的", 0, 900), previewed=True, second_by=by)
+    (told,) = final((kept, readings({Stage.PARTIAL: "好的"}, second_pass="crashed")))["sentences"]
+    assert told["source"] == source and told["readings"] == {source: "好的"}
+
+
 def test_a_sentence_says_which_model_made_its_second_pass() -> None:
     second = replace(sentence(0, SECOND_PASS, 2, "好的。", 0, 900), second_by="qwen3-asr-1.7b")
     texts = readings({STREAMED: "好得", SECOND_PASS: "好的。"})

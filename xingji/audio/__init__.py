@@ -12,7 +12,7 @@ from .pcm import Decoder, alaw, f32le, looks_like_float, mulaw, s16le
 from .sniff import is_container
 from .sniffed import Sniffed
 from .stream import Stream
-from .wav import MaybeWav, Wav, wav_header
+from .wav import Wav, wav_header
 
 FORMATS: dict[str, Callable[[int], Decoder]] = {"s16le": s16le, "f32le": f32le, "mulaw": mulaw, "alaw": alaw}
 """Plain samples: codec name → decoder for a stream of that many Hz."""
@@ -27,7 +27,7 @@ def decoder(format: AudioFormat, limits: Limits, ready: Callable[[], None]) -> D
     if format.codec in FORMATS:
         return FORMATS[format.codec](format.rate)
     if format.codec == "pcm":
-        return MaybeWav(format.rate, limits)
+        return Sniffed(limits, ready, format.rate)
     if format.codec == "wav":
         return Wav(limits)
     if format.codec == "auto":

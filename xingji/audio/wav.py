@@ -16,7 +16,7 @@ from xingji.core.types import Samples
 
 from .g711 import ALAW, MULAW
 from .limits import Limits
-from .pcm import Decoder, InProcess, s16le
+from .pcm import InProcess
 from .resample import Resampler, from_float
 
 Read = Callable[[bytes], NDArray[Any]]  # bytes of whole samples → numbers in int16 steps
@@ -32,14 +32,14 @@ READ: dict[tuple[int, int], Read] = {  # format tag and bits
     (ALAW_TAG, 8): lambda data: ALAW[np.frombuffer(data, np.uint8)],
     (MULAW_TAG, 8): lambda data: MULAW[np.frombuffer(data, np.uint8)],
 }
-RIFF = b"RIFF"
 ENDLESS = (0, 0xFFFF_FFFF)  # sizes that mean that the writer did not know
 MAX_CHUNK = 1 << 20  # bytes of any chunk that is not audio
 
 
 class Wav(InProcess):
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+    def __init__(self, limits: Limits, needs_audio: bool = True) -> None:
+        """``needs_audio``: a header that nothing follows is a mistake."""
+        self._limits, self._needs_audio = limits, needs_audio
         self._held = b""  # what does not make a whole chunk header, small chunk or sample yet
         self._skip = 0  # bytes of a chunk that nobody needs
         self._left: int | None = 0  # bytes of audio still to come; None: all that come
@@ -60,7 +60,7 @@ class Wav(InProcess):
         return np.concatenate(blocks) if blocks else np.empty(0, np.int16)
 
     def flush(self) -> Samples:
-        if self.error is None and not self._heard and (self._held or self._form):
+        if self._needs_audio and self.error is None and not self._heard and (self._held or self._form):
             self.error = XingjiError("decode_failed" if self._begun else "unsupported_format", field="format")
         return np.empty(0, np.int16) if self._resampler is None else self._resampler.flush()
 
@@ -143,37 +143,6 @@ class Wav(InProcess):
     def _take(self, count: int) -> None:
         self._held = self._held[count:]
         self._skip -= count
-
-
-class MaybeWav(InProcess):
-    """Samples as int16, unless they begin with a WAV header: clients send whole files where bare audio is expected."""
-
-    def __init__(self, rate: int, limits: Limits) -> None:
-        self._rate, self._limits = rate, limits
-        self._head = b""
-        self._decoder: Decoder | None = None
-
-    def feed(self, data: bytes) -> Samples:
-        if self._decoder is None:
-            self._head += data
-            if len(self._head) < len(RIFF) and RIFF.startswith(self._head):
-                return np.empty(0, np.int16)
-            data = self._head
-        return self._heard(self._choose().feed(data))
-
-    def flush(self) -> Samples:
-        if self._decoder is None and self._head:  # fewer bytes than a header's first word
-            return np.concatenate((self._choose().feed(self._head), self._choose().flush()))
-        return self._choose().flush()  # a header that nothing followed is no audio, and no mistake
-
-    def _choose(self) -> Decoder:
-        if self._decoder is None:
-            self._decoder = Wav(self._limits) if self._head.startswith(RIFF) else s16le(self._rate)
-        return self._decoder
-
-    def _heard(self, samples: Samples) -> Samples:
-        self.error = self._choose().error
-        return samples
 
 
 def wav_header(rate: int, size: int) -> bytes:

@@ -60,13 +60,24 @@ def likelihood(tokens: Array, blank: Array) -> float:
 
 def peaks(tokens: Array, blank: Array) -> list[int]:
     """The frame at which each token is surest on the best alignment; arguments as of ``likelihood``, T at least n."""
+    frames = stretches(tokens, blank, np.zeros(tokens.shape[1], np.bool_))
+    return [first + int(tokens[first : last + 1, token].argmax()) for token, (first, last) in enumerate(frames)]
+
+
+def stretches(tokens: Array, blank: Array, apart: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """The frames ``[first, last]`` of each token on the best alignment; ``tokens`` and ``blank`` as of ``likelihood``.
+    ``apart`` ``(n,)``: a blank must come before this token, which else were one with the token before it; T is at least
+    n and one more for each of these."""
     states = _states(tokens, blank)
+    closed = np.flatnonzero(apart[1:]) * 2 + 3  # states that are not reached without the blank before them
     best = np.full(states.shape[1], -np.inf, np.float32)
     best[:2] = 0
-    came = np.zeros(states.shape, np.int64)
+    came = np.zeros(states.shape, np.int8)
     for frame, scores in enumerate(states):
         if frame:
-            ways = np.stack((best, _moved(best, 1), _skipped(best)))
+            skipped = _skipped(best)
+            skipped[closed] = -np.inf
+            ways = np.stack((best, _moved(best, 1), skipped))
             came[frame] = ways.argmax(axis=0)
             best = ways.max(axis=0)
         best = best + scores
@@ -76,7 +87,7 @@ def peaks(tokens: Array, blank: Array) -> list[int]:
         path[frame] = state
         state -= int(came[frame, state])
     frames = [np.flatnonzero(path == 2 * token + 1) for token in range(tokens.shape[1])]
-    return [int(own[tokens[own, token].argmax()]) for token, own in enumerate(frames)]
+    return [(int(own[0]), int(own[-1])) for own in frames]
 
 
 def _states(tokens: Array, blank: Array) -> Array:

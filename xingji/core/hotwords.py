@@ -1,4 +1,4 @@
-"""Hotwords: a checked table, and an index that mends texts by it and says whether each word acted.
+"""Hotwords in texts: an index of a table that mends texts by it and says whether each word acted.
 
 Mending is conservative: it changes text only where an alias was given, or where every syllable of a hotword is heard
 and what stands there is no better text. It would rather miss a hotword than damage a text that was right.
@@ -6,21 +6,16 @@ and what stands there is no better text. It would rather miss a hotword than dam
 
 import hashlib
 import math
-import unicodedata
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal, NoReturn
 
-from .errors import XingjiError
+from .hotword_table import fold
 from .lexicon import REACH, Lexicon, gain
 from .messages import Found, Hotwords
 from .pronunciation import NEAR_SOUND, SAME_TONE, Pronouncer, Sounds, fuzzy, likeness
 from .types import Hotword, HotwordHit, HotwordTable, Stage
 
-LARGEST_TABLE = 50_000  # entries
-LONGEST_WORD = 64  # characters
-LIGHTEST, HEAVIEST = 1, 100
 INSISTENT = 80  # from this weight on, a word of two syllables is also mended where its tones are not heard
 # Nats that the text may lose where a hotword is heard. A short table was written for what will be said; of a long one
 # each word is less likely. That three syllables or more agree in their tones is seldom chance, and a character that is
@@ -29,100 +24,6 @@ GRANTED, GRANTED_PER_SYLLABLE, GRANTED_PER_CHARACTER, PER_WEIGHT = 9.0, 11.0, 3.
 SHORT_TABLE, TAKEN_PER_E_FOLD = 100, 4.7
 HINTED = 8.0  # nats that are granted besides where a word is only shown to a corrector, which knows more
 LOOK = 2  # characters after a place that its judgement may take in while text still grows
-_LANGUAGES: dict[object, Literal["zh", "en"] | None] = {None: None, "zh": "zh", "en": "en"}
-
-
-def parse(document: object) -> tuple[Hotword, ...]:
-    """The table in ``document``: ``{"hotwords": [...]}`` or the bare list; an item is a string or
-    ``{"text", "weight"?, "lang"?, "aliases"?}``. Other keys are ignored. An item that occurs again is
-    merged into its first occurrence: the greatest weight, all aliases, the first language.
-
-    Raises:
-        XingjiError: ``invalid_hotwords``; ``field`` says where, as in ``hotwords[3].weight``.
-    """
-    items = document.get("hotwords") if isinstance(document, Mapping) else document
-    if not isinstance(items, list):
-        _invalid("hotwords", "应为列表。", "must be a list.")
-    if len(items) > LARGEST_TABLE:
-        _invalid("hotwords", f"最多 {LARGEST_TABLE} 个。", f"at most {LARGEST_TABLE} entries.")
-    table: dict[str, Hotword] = {}
-    for number, item in enumerate(items):
-        word = _hotword(item, f"hotwords[{number}]")
-        first = table.get(word.text)
-        table[word.text] = _merged(first, word) if first else word
-    return tuple(table.values())
-
-
-def _hotword(item: object, at: str) -> Hotword:
-    if isinstance(item, str):
-        return Hotword(_word(item, at))
-    if not isinstance(item, Mapping):
-        _invalid(at, "应为字符串或对象。", "must be a string or an object.")
-    text = _word(item.get("text"), f"{at}.text")
-    weight = item.get("weight", Hotword(text).weight)
-    if not isinstance(weight, int) or isinstance(weight, bool) or not LIGHTEST <= weight <= HEAVIEST:
-        _invalid(f"{at}.weight", "应为 1 到 100 的整数。", "must be a whole number from 1 to 100.")
-    language = item.get("lang")
-    if not isinstance(language, str | None) or language not in _LANGUAGES:
-        _invalid(f"{at}.lang", "应为 zh 或 en。", "must be zh or en.")
-    aliases = item.get("aliases", [])
-    if not isinstance(aliases, list):
-        _invalid(f"{at}.aliases", "应为列表。", "must be a list.")
-    forms = dict.fromkeys(_word(alias, f"{at}.aliases[{n}]") for n, alias in enumerate(aliases))
-    forms.pop(text, None)
-    return Hotword(text, weight, tuple(forms), _LANGUAGES[language])
-
-
-def _word(value: object, at: str) -> str:
-    if not isinstance(value, str):
-        _invalid(at, "应为字符串。", "must be a string.")
-    # Category C holds controls, invisible format characters and halves of surrogate pairs.
-    if any(unicodedata.category(c)[0] == "C" or c in "\u2028\u2029" for c in value):
-        _invalid(at, "含有控制字符。", "contains a control character.")
-    word = value.strip()
-    if not 1 <= len(word) <= LONGEST_WORD:
-        _invalid(at, f"应为 1 到 {LONGEST_WORD} 个字符。", f"must have 1 to {LONGEST_WORD} characters.")
-    return word
-
-
-def _invalid(field: str, zh: str, en: str) -> NoReturn:
-    raise XingjiError("invalid_hotwords", field=field, detail={"zh": zh, "en": en})
-
-
-def _merged(first: Hotword, again: Hotword) -> Hotword:
-    aliases = tuple(dict.fromkeys(first.aliases + again.aliases))
-    return Hotword(first.text, max(first.weight, again.weight), aliases, first.language or again.language)
-
-
-@dataclass(frozen=True, slots=True)
-class Conflict:
-    """``alias`` is claimed by several words, or is itself a word; only ``used`` is put where it is heard."""
-
-    alias: str
-    words: tuple[str, ...]
-    used: str
-
-
-def conflicts(table: Sequence[Hotword]) -> tuple[Conflict, ...]:
-    """Aliases that cannot do what each of their words wants of them. A word wins over an alias; among words that share
-    an alias the greater weight wins, then the one that stands first."""
-    words = {_fold(word.text): word.text for word in table}
-    claims: dict[str, list[Hotword]] = {}
-    written: dict[str, str] = {}
-    for word in table:
-        for alias in word.aliases:
-            claims.setdefault(_fold(alias), []).append(word)
-            written.setdefault(_fold(alias), alias)
-    found = []
-    for alias, claimants in claims.items():
-        used = words.get(alias) or _heaviest(claimants).text
-        if any(word.text != used for word in claimants):
-            found.append(Conflict(written[alias], tuple(dict.fromkeys(word.text for word in claimants)), used))
-    return tuple(found)
-
-
-def _heaviest(words: Sequence[Hotword]) -> Hotword:
-    return max(words, key=lambda word: word.weight)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +60,7 @@ class HotwordIndex:
         ranked = sorted(hotwords, key=lambda w: (-w.weight, w.text))
         self._ranked = tuple(word.text for word in ranked)
         for word in ranked:
-            self._written.setdefault(_fold(word.text), word)
+            self._written.setdefault(fold(word.text), word)
             sounds = pronouncer.syllables(word.text)
             if sum(map(bool, sounds)) >= 2:  # a single syllable sounds like a hundred characters
                 for first in _keys(word.text[0], sounds[0]):
@@ -167,7 +68,7 @@ class HotwordIndex:
                         self._sounding.setdefault((len(sounds), first, last), []).append((word, sounds))
         for word in sorted(hotwords, key=lambda w: -w.weight):
             for alias in word.aliases:
-                self._written.setdefault(_fold(alias), word)
+                self._written.setdefault(fold(alias), word)
         self.tables = (_table(hotwords),) if hotwords else ()
         self._written_lengths = sorted({len(form) for form in self._written})
         self._sounding_lengths = sorted({length for length, _, _ in self._sounding})
@@ -249,7 +150,7 @@ class HotwordIndex:
         return self._ranked[:limit]
 
     def _as_written(self, text: str) -> Iterator[_Match]:
-        folded = _fold(text)
+        folded = fold(text)
         for length in self._written_lengths:
             for start in range(len(text) - length + 1):
                 end = start + length
@@ -331,7 +232,7 @@ def _alike(a: str, a_sounds: Sequence[Sounds], b: str, b_sounds: Sequence[Sounds
     """How alike each pair of characters sounds, or None as soon as one pair does not."""
     scores = []
     for x, x_sounds, y, y_sounds in zip(a, a_sounds, b, b_sounds, strict=True):
-        score = 1.0 if _fold(x) == _fold(y) else likeness(x_sounds, y_sounds)
+        score = 1.0 if fold(x) == fold(y) else likeness(x_sounds, y_sounds)
         if not score:
             return None
         scores.append(score)
@@ -340,12 +241,7 @@ def _alike(a: str, a_sounds: Sequence[Sounds], b: str, b_sounds: Sequence[Sounds
 
 def _keys(character: str, sounds: Sounds) -> frozenset[str]:
     """What a character can be found under: its merged sounds, or itself if it has none."""
-    return frozenset(map(fuzzy, sounds)) or frozenset((_fold(character),))
-
-
-def _fold(text: str) -> str:
-    """Lower case, character by character, so that indices stay."""
-    return "".join(lower if len(lower := c.lower()) == 1 else c for c in text)
+    return frozenset(map(fuzzy, sounds)) or frozenset((fold(character),))
 
 
 def _splits_word(text: str, at: int) -> bool:

@@ -61,6 +61,7 @@ class Profile:
     """What one recording wants. Lengths in samples."""
 
     stream: bool = True
+    preview: bool = False  # nobody streams: text meanwhile is the second pass of what has been said so far
     second_pass: bool = True
     correct: bool = True
     punctuation: bool = True
@@ -164,6 +165,12 @@ class Completed:
     non_speech: tuple[Span, ...]
     length: int
 
+    @property
+    def unread(self) -> bool:
+        """Somebody spoke, and no recogniser could say anything about it."""
+        reasons = {reason for readings in self.readings for _, reason in readings.lost} - {"empty"}
+        return bool(reasons) and not any(sentence.text for sentence in self.sentences)
+
 
 # Jobs: what the session asks of engines. Each carries all it needs.
 @dataclass(frozen=True, slots=True, eq=False)
@@ -202,6 +209,19 @@ class Transcribe:
     bias: tuple[str, ...] = ()
     begin: int = 0  # where ``samples`` begin in the recording
     hotwords: tuple[HotwordTable, ...] = ()  # the first wins over the others
+    preview: bool = False  # a beginning, to be shown and forgotten: the first thing to be left out under load
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Align:
+    """Give the words of ``text`` their times. No session asks for it: what a recogniser without times has read is
+    aligned on its way to the session. A Hypothesis answers it, without words where there is no saying."""
+
+    segment: int
+    samples: Samples
+    text: str
+    language: str  # "auto" where nobody knows
+    begin: int = 0  # where ``samples`` begin in the recording
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -260,5 +280,6 @@ class Lost:
 Command = Audio | Commit | Configure | Stop | Hurry
 Event = SpeechStarted | SpeechEnded | SentenceRevised | SentenceSettled | SentenceDropped | Completed
 Job = Detect | Decode | Transcribe | Correct
+Work = Job | Align  # what workers can be asked
 Result = tuple[Edge, ...] | Hypothesis | NoSpeech | Edits | Forgotten | Lost
 Effect = Event | Job

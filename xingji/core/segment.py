@@ -1,6 +1,6 @@
 """One segment on its way to a settled sentence: what is owed to it, what was read, what the client knows.
 
-A session decides when each pass is asked; a segment decides what its answer means for the text.
+``passes`` decides when each pass is asked, ``readings`` what its answer comes to; a segment keeps both.
 """
 
 import sys
@@ -18,11 +18,14 @@ from .messages import (
     Transcribe,
 )
 from .plausibility import hollow, implausible, inaudible
+from .preview import Preview
 from .spelling import Spelling
 from .timing import inside
 from .types import AcceptedEdit, Hypothesis, RejectedEdit, Sentence, Span, Stage
 from .written import Style, rewrite
 
+STEPS = 25  # hops (or chunks) that one job may carry: long enough to catch up, short enough to be fair
+RETRIES = 3  # times that one stream is given again from its start before it counts as lost
 IMPLAUSIBLE = "implausible"  # reason for which a reading was not taken
 
 
@@ -47,6 +50,7 @@ class Segment:
     lost: dict[Stage, str] = field(default_factory=dict)
     streamed: Hypothesis | None = None  # the last streamed reading as its recogniser gave it
     spelling: Spelling | None = None  # puts hotwords into the streamed readings
+    preview: Preview = field(default_factory=Preview)  # what is shown of a beginning where nobody streams
     heard: Hypothesis | None = None  # the second pass as its recogniser gave it
     votes: tuple[AcceptedEdit, ...] = ()  # what the other reading changed in it
     doubts: tuple[tuple[int, int], ...] = ()  # ranges of the second pass's text where the vote decided nothing
@@ -68,6 +72,11 @@ class Segment:
     @property
     def settled(self) -> bool:
         return self.end is not None and not self.owed
+
+    def close(self, end: int, decided: int) -> None:
+        self.end, self.decided = end, decided
+        if end == self.start:
+            self.silence()  # as after a cut behind the last word
 
     def resume(self) -> None:
         """Speech goes on after a pause, so what the second pass heard before it is only a beginning."""
@@ -99,13 +108,14 @@ class Segment:
         if implausible(result.text, before + len(job.samples)):
             return Lost(IMPLAUSIBLE)
         style = Style(self.profile.punctuation, self.profile.remove_fillers, self.profile.language)
-        return rewrite(result, style, complete=isinstance(job, Transcribe) or job.last)
+        return rewrite(result, style, complete=job.last if isinstance(job, Decode) else not job.preview)
 
     def read(self, stage: Stage, reading: Hypothesis) -> bool:
         """A pass gave its answer. True if that makes a new revision."""
         self.owed.discard(stage)
         if stage is Stage.STREAMED:
             self.readings.pop(Stage.PARTIAL, None)  # only the beginning of this one
+        self._forget_preview(stage)
         # A late reading of a lower stage is kept as a reading but never shown.
         shows = stage >= self.best
         self.readings[stage] = reading
@@ -123,6 +133,13 @@ class Segment:
         if stage in self.owed:
             self.owed.discard(stage)
             self.lost[stage] = reason
+            if reason in ("empty", IMPLAUSIBLE):
+                self._forget_preview(stage)
+
+    def _forget_preview(self, stage: Stage) -> None:
+        """The second pass has heard the whole, so what it made of a beginning counts no more."""
+        if stage is Stage.SECOND_PASS and self.profile.preview:
+            self.readings.pop(Stage.PARTIAL, None)
 
     def silence(self) -> None:
         """Nobody spoke here, so nobody owes anything."""
@@ -131,7 +148,8 @@ class Segment:
 
     def sentence(self) -> Sentence:
         reading = self.readings.get(self.best, Hypothesis(""))
-        second = self.readings.get(Stage.SECOND_PASS, Hypothesis(""))
+        previewed = self.profile.preview and self.best is Stage.PARTIAL
+        second = reading if previewed else self.readings.get(Stage.SECOND_PASS, Hypothesis(""))
         # The streaming recogniser hears a little more than the segment.
         words = inside(reading.words, self.start, sys.maxsize if self.end is None else self.end)
         return Sentence(
@@ -139,7 +157,7 @@ class Segment:
             reading.text, reading.stable, reading.language, words, reading.hotword_hits,
             tuple(sorted(self.lost)), second.source, second.fallback,
             reading.confidence, reading.emotion, reading.event, reading.timestamp_source if words else None,
-            reading.bare,
+            reading.bare, previewed,
         )  # fmt: skip
 
     def ending(self) -> SentenceSettled | SentenceDropped:

@@ -13,9 +13,9 @@ from itertools import accumulate, pairwise
 
 from .timing import ranges
 from .types import SAMPLE_RATE, Sentence, Span
+from .written import MARKS
 
 LINE, LINES = 20.0, 2  # Han characters in a line, lines in a cue
-_MARKS = frozenset("，。？！、；：,.?!;:…")
 _SHORTEST = SAMPLE_RATE // 1000  # less is no time in either format
 
 
@@ -98,7 +98,7 @@ def _parts(text: str) -> list[tuple[int, int]]:
         end = bisect(widths, widths[start] + LINE * LINES) - 1
         if end < len(text):
             fitting = [at for at in places if start < at <= end]
-            marked = [at for at in fitting if text[at - 1] in _MARKS]
+            marked = [at for at in fitting if text[at - 1] in MARKS]
             end = (marked or fitting or [max(end, start + 1)])[-1]
         parts.append((start, end))
         start = end
@@ -114,7 +114,7 @@ def _lines(text: str) -> tuple[str, ...]:
     widths = list(accumulate(map(_width, text)))
 
     def cost(at: int) -> float:
-        return max(widths[at - 1], width - widths[at - 1]) - (LINE / 5 if text[at - 1] in _MARKS else 0)
+        return max(widths[at - 1], width - widths[at - 1]) - (LINE / 5 if text[at - 1] in MARKS else 0)
 
     at = min(places, key=cost)
     return text[:at].rstrip(), text[at:].lstrip()

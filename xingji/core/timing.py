@@ -40,7 +40,7 @@ class Mark:
     at: int
     first: int  # samples
     last: int
-    confidence: float  # 0..1
+    confidence: float | None  # 0..1; None where somebody else wrote it
 
 
 def ranges(text: str) -> list[tuple[int, int]]:
@@ -72,9 +72,23 @@ def words(text: str, marks: Sequence[Mark], levels: Levels, begin: int = 0) -> t
         at = last
     placed = spans([(own[0].first, own[-1].last) for _, _, own in found], levels)
     return tuple(
-        Word(text[start:end], Span(begin + span.start, begin + span.end), min(mark.confidence for mark in own))
+        Word(text[start:end], Span(begin + span.start, begin + span.end), _least(own))
         for (start, end, own), span in zip(found, placed, strict=False)
     )
+
+
+def laid(text: str, pieces: Sequence[tuple[str, int, int]], length: int, begin: int = 0) -> tuple[Word, ...]:
+    """The words of ``text``, given what an aligner says of its pieces: the letters of each, and from where to where in
+    the audio of ``length`` samples it was said. Pieces are in order, but need not be cut as words are; marks are in
+    none of them."""
+    pieces = pieces[:length]
+    placed = _in_order([first for _, first, _ in pieces], [last for _, _, last in pieces], length)
+    told = [Word(p[0], Span(begin + s.start, begin + s.end)) for p, s in zip(pieces, placed, strict=True)]
+    return carried(told, "".join(piece for piece, _, _ in pieces), text)
+
+
+def _least(marks: Sequence[Mark]) -> float | None:
+    return min((mark.confidence for mark in marks if mark.confidence is not None), default=None)
 
 
 def sure(words: Sequence[Word]) -> float | None:

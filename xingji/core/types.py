@@ -41,9 +41,10 @@ class Word:
     confidence: float | None = None  # 0..1, the posterior of its least sure token; None where nobody measured it
 
 
-TimestampSource = Literal["ctc", "cif", "edit"]
-"""Where the times of words come from: the second pass, the streaming recogniser's counter, or either, taken along
-when the text was changed (``core.timing.carried``)."""
+TimestampSource = Literal["ctc", "cif", "aligner", "ctc_alignment", "edit"]
+"""Where the times of words come from: the second pass, or the streaming recogniser's counter; where the one that read
+the text knows none, an aligner, or the workers' own second pass (``core.forced_alignment``); or any of these, taken
+along when the text was changed (``core.timing.carried``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,7 @@ class Sentence:
     event: str | None = None
     timestamp_source: TimestampSource | None = None
     bare: str = ""  # while streaming: the words as they were recognised; only ever grows
+    previewed: bool = False  # a partial text by the model of the second pass
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,12 +22,16 @@ from itertools import pairwise
 
 from .types import Hypothesis, Word
 
+MARKS = "，。？！、；：…,.?!;:"
+"""Every mark that may stand in a text."""
+
 _FULL, _HALF = "，。？！、；：", ",.?!,;:"
 _TO_FULL = {",": "，", ".": "。", "?": "？", "!": "！", ";": "；", ":": "："}
 _TO_HALF = dict(zip(_FULL, _HALF, strict=True))
 _RANK = {mark: rank for rank, marks in enumerate(("、", "，,", "；;：:", "…", "。.", "！!", "？?")) for mark in marks}
 _ENDS = frozenset("。？！.?!")
 _STRONG = _ENDS | {"…"}
+_SENTENCE_END = re.compile(r"(?<=[。？！?!])(?![。？！?!])\s*(?=.)|(?<=\.)\s+(?=\S)")
 _CLOSING = "”’」』》〉）】)\"'"
 _PAIRED = '“”‘’「」『』《》〈〉（）【】()"'
 
@@ -35,11 +39,10 @@ _WIDE = (  # Han characters, kana and bopomofo, without the marks among them
     "\u2e80-\u2fff\u3005-\u3007\u3021-\u30ff\u3100-\u312f\u31a0-\u31ff"
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 )
-_PAUSE = "，。？！、；：…,.?!;:"
 # A point, comma or colon inside a number, and a point inside a name (node.js), are no pauses.
 _INSIDE = r"(?<=\d)[.,:](?=\d)|(?<=[A-Za-z0-9])\.(?=[A-Za-z0-9])"
-_TOKEN = re.compile(rf"[{_WIDE}]|(?:{_INSIDE}|[^\s{_WIDE}{_PAUSE}])+")
-_BARE_TOKEN = re.compile(rf"[{_WIDE}]|(?:{_INSIDE}|[^\s{_WIDE}{_PAUSE}{re.escape(_PAIRED)}])+")
+_TOKEN = re.compile(rf"[{_WIDE}]|(?:{_INSIDE}|[^\s{_WIDE}{MARKS}])+")
+_BARE_TOKEN = re.compile(rf"[{_WIDE}]|(?:{_INSIDE}|[^\s{_WIDE}{MARKS}{re.escape(_PAIRED)}])+")
 
 # Never a word by themselves.
 _HESITATIONS = ("呃", "uh", "um", "uhm", "erm", "hmm")
@@ -102,6 +105,11 @@ def is_wide(character: str) -> bool:
 
 def is_half_width_mark(character: str) -> bool:
     return character in _HALF
+
+
+def sentences(text: str) -> list[str]:
+    """``text`` parted behind each mark that ends a sentence."""
+    return _SENTENCE_END.split(text)
 
 
 def rewrite(reading: Hypothesis, style: Style, complete: bool) -> Hypothesis:

@@ -17,6 +17,7 @@ from ..runtime.hub import Hub
 from ..runtime.metrics import Metrics
 from ..runtime.models import ModelSet
 from ..runtime.pool import Pool
+from ..runtime.secrets import Secrets
 from ..settings import Settings
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class Services:
     gates: dict[str, Gate[Any]] = field(default_factory=dict)  # by Socket.IO sid or own id
     ports: dict[str, int] = field(default_factory=dict)  # own ports that are served now, by protocol
     hosts: tuple[str, ...] = ()  # on which a server of its own listens, besides the setting
+    secrets: Secrets = field(default_factory=Secrets)
 
     def end_idle_connections(self) -> None:
         """For ever; the only thread that does."""

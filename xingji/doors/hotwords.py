@@ -6,7 +6,7 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from ..core.errors import XingjiError
-from ..core.hotwords import conflicts, parse
+from ..core.hotword_table import conflicts, parse
 from ..core.types import Hotword, HotwordHit
 from ..runtime.dry_run import Texts, dry_run
 from ..runtime.hotword_file import Table, plain

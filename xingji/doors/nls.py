@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 import shutil
 import tempfile
 import time
@@ -18,10 +17,11 @@ from ..audio import is_container, wav_header
 from ..core.errors import XingjiError
 from ..core.messages import Completed
 from ..core.transcript import join
-from ..core.types import SAMPLE_RATE, Hotword, Sentence
+from ..core.types import SAMPLE_RATE, Sentence
 from ..runtime.upload import transcribe as run
 from ..wire import Pace, Wishes, samples
-from ..wire.socketio_read import read_hotwords
+from ..wire.nls_read import read_vocabulary
+from ..wire.nls_status import SUCCESS, why
 from . import services
 from .rest import upload_limits
 
@@ -29,26 +29,8 @@ log = logging.getLogger(__name__)
 
 api = Blueprint("nls", __name__, url_prefix="/stream/v1/asr")
 
-SUCCESS = 20_000_000
-# code → (their status, HTTP status, their name for it); what is not here is the client's fault.
-STATUS = {
-    "unauthorized": (40_000_001, 403, "ACCESS_DENIED"),
-    "empty_file": (40_000_002, 400, "MESSAGE_INVALID"),
-    "unsupported_format": (40_000_002, 400, "MESSAGE_INVALID"),
-    "decode_failed": (40_000_002, 400, "MESSAGE_INVALID"),
-    "bad_parameter": (40_000_003, 400, "PARAMETER_INVALID"),
-    "bad_config": (40_000_003, 400, "PARAMETER_INVALID"),
-    "unknown_model": (40_000_003, 400, "PARAMETER_INVALID"),
-    "too_large": (40_000_003, 413, "PARAMETER_INVALID"),
-    "busy": (40_000_005, 429, "TOO_MANY_REQUESTS"),
-    "not_ready": (50_300_018, 503, "SERVICE_UNAVAILABLE"),
-    "internal": (50_000_000, 500, "SERVER_ERROR"),
-}
-OTHER = (40_000_000, 400, "CLIENT_ERROR")
-BAD_RATE = 41_010_101
 RATES = range(8_000, 48_001)
 COPIED = 1 << 16  # bytes of the body at a time
-_INLINE = re.compile(r"(\S+)\s+(\d{1,3})")  # "词1 20 词2 15"
 
 
 @api.post("")
@@ -57,9 +39,9 @@ def transcribe() -> Response:
     rate = _rate()
     marks = _flag("enable_punctuation_prediction", True)
     words = _flag("word_timestamps", False)
-    for known in ("enable_voice_detection", "disfluency", "enable_speaker_diarization"):
+    for known in ("enable_voice_detection", "enable_speaker_diarization"):
         _flag(known, False)  # accepted, and without effect
-    table, hotwords = _vocabulary()
+    table, hotwords = read_vocabulary(request.args.get("vocabulary_id") or "")
     wishes = Wishes(
         hotwords=hotwords,
         hotword_table=table,
@@ -67,6 +49,7 @@ def transcribe() -> Response:
         llm=False,
         punctuation=marks,
         itn=_flag("enable_inverse_text_normalization", True),
+        remove_fillers=_flag("disfluency", False),
         pace=Pace(samples(here.settings.sentence_silence_ms)),
         model=request.args.get("model_id") or None,
     )
@@ -118,14 +101,11 @@ def models() -> Response:
 
 @api.errorhandler(XingjiError)
 def failed(error: XingjiError) -> tuple[Response, int]:
-    status, http, name = STATUS.get(error.code, OTHER)
-    if error.field == "sample_rate":
-        status, name = BAD_RATE, "UNSUPPORTED_SAMPLE_RATE"
-    where = f" ({error.field})" if error.field else ""
-    response = _answer({"result": "", "status": status, "message": f"Gateway:{name}:{error.meaning.en}{where}"})
+    failure = why(error)
+    response = _answer({"result": "", "status": failure.status, "message": str(failure)})
     if "retry_after_ms" in error.detail:
         response.headers["Retry-After"] = str(-(-int(str(error.detail["retry_after_ms"])) // 1000))
-    return response, http
+    return response, failure.http
 
 
 @api.errorhandler(HTTPException)
@@ -212,22 +192,3 @@ def _rate() -> int:
     if not (value.isascii() and value.isdigit() and int(value[:6]) in RATES):
         raise XingjiError("bad_parameter", field="sample_rate")
     return int(value)
-
-
-def _vocabulary() -> tuple[str | None, tuple[Hotword, ...]]:
-    """The id of a named table, or words with weights in the parameter itself."""
-    said = (request.args.get("vocabulary_id") or "").strip()
-    if not said:
-        return None, ()
-    try:
-        services().tables.read(said)
-    except XingjiError:
-        found = _INLINE.findall(said)
-        if not found:
-            raise XingjiError("bad_parameter", field="vocabulary_id") from None
-        weighted = [{"text": word, "weight": max(1, min(100, int(weight)))} for word, weight in found]
-        try:
-            return None, read_hotwords(weighted)
-        except XingjiError as error:
-            raise XingjiError("bad_parameter", field="vocabulary_id") from error
-    return said, ()

@@ -35,7 +35,8 @@ def health() -> Response:
         llm = here.corrections.status()
     models: dict[str, Any] = {}
     for link in reversed(here.pool.links.values()):  # where there are several of a role, the first speaks for them
-        for part in {"stream": ("vad", "paraformer", "punc"), "segment": ("sensevoice",)}[link.role]:
+        parts = {"stream": ("vad", "paraformer", "punc"), "segment": ("sensevoice",)}[link.role]
+        for part in (part for part in parts if part in here.models.names):
             models[part] = {
                 "loaded": link.ready.is_set(),
                 "device": link.models.get(part, {}).get("device", here.settings.device),

@@ -71,7 +71,7 @@ def models() -> tuple[Response, int]:
     here = services()
     names = here.models.names
     data = {
-        "asr_model": names["paraformer"],
+        "asr_model": names["paraformer"] if here.models.streams else None,
         "punc_model": names["punc"],
         "sensevoice_model": names["sensevoice"],
         "vad_model": names["vad"],

@@ -8,6 +8,7 @@ import socket
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs
@@ -49,10 +50,9 @@ class WebSockets:
         entry = self._by_path.get(path)
         if entry is None or not asks_for_websocket(headers):
             return self._app(environ, start)
-        handshake = Handshake(path, _query(environ), headers, _offered(headers))
+        handshake = Handshake(path, _query(environ), headers, _offered(headers), time.time())
         try:
-            self._check(handshake)
-            dialect = entry.make(handshake)
+            dialect = entry.make(self._checked(entry, handshake))
         except XingjiError as error:
             return _refused(entry, error, start)
         subprotocol = handshake.selected(entry.subprotocols)
@@ -60,15 +60,17 @@ class WebSockets:
         if (plain := green.take_socket(environ)) is None:
             return _refused(entry, XingjiError("not_supported"), start)
         plain.sendall(accepting(key, subprotocol))
-        self._serve(dialect, WebSocket(plain, self._here.settings.max_frame_bytes))
+        self._serve(dialect, WebSocket(plain, max(self._here.settings.max_frame_bytes, dialect.largest)))
         return green.leave(environ)
 
-    def _check(self, handshake: Handshake) -> None:
+    def _checked(self, entry: Entry, handshake: Handshake) -> Handshake:
         headers = handshake.headers
         if headers.get("sec-websocket-version") != VERSION or not headers.get("sec-websocket-key"):
             raise XingjiError("upgrade_required")
-        if not admits(self._here.settings.api_keys, handshake.keys):
+        secret = self._here.secrets.find(handshake.keys) if entry.secrets else None
+        if secret is None and not admits(self._here.settings.api_keys, handshake.keys):
             raise XingjiError("unauthorized")
+        return handshake if secret is None else replace(handshake, session=secret.session)
 
     def _serve(self, dialect: Dialect, line: WebSocket) -> None:
         settings = self._here.settings

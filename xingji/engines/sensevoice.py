@@ -16,10 +16,11 @@ import numpy as np
 
 from xingji.core.ctc import Array, Token, greedy
 from xingji.core.errors import EngineError
-from xingji.core.messages import NoSpeech, Transcribe
+from xingji.core.forced_alignment import lay
+from xingji.core.messages import Align, NoSpeech, Transcribe
 from xingji.core.spotting import Placed, Reading, put_in, spot
 from xingji.core.timing import Mark, loudness, sure, words
-from xingji.core.types import SAMPLE_RATE, HotwordHit, Hypothesis, TimestampSource
+from xingji.core.types import SAMPLE_RATE, HotwordHit, Hypothesis, TimestampSource, Word
 from xingji.engines import Capabilities, Description
 from xingji.engines.features import FRAME, SHIFT, front_end
 from xingji.engines.loading import load, padded
@@ -100,7 +101,36 @@ class SenseVoice:
                 answers[index] = self._reading(items[index], logits)
         return answers
 
-    def _hear(self, items: Sequence[Transcribe], language: str, itn: bool) -> Iterator[Array]:
+    def align(self, items: Sequence[Align]) -> list[Hypothesis]:
+        """Each text with the times of its words, as far as the model knows its letters; without words where too many
+        are strange to it, or the audio is too short for them. Their confidence is unknown: somebody else read them.
+
+        The model is asked to write digits where the text has some, so that it looks for the same.
+        """
+        asked: dict[tuple[str, bool], list[int]] = defaultdict(list)
+        for index, item in enumerate(items):
+            if len(item.samples) >= FRAME:
+                language = item.language if item.language in _LANGUAGES else "auto"
+                asked[language, any(c.isdigit() for c in item.text)].append(index)
+        answers = [Hypothesis(item.text) for item in items]
+        for (language, itn), indices in asked.items():
+            for index, logits in zip(indices, self._hear([items[i] for i in indices], language, itn), strict=True):
+                found = self._aligned(items[index], logits)
+                answers[index] = replace(
+                    answers[index], words=found, timestamp_source="ctc_alignment" if found else None
+                )
+        return answers
+
+    def _aligned(self, item: Align, logits: Array) -> tuple[Word, ...]:
+        pieces, prompt = self.tables.pieces(item.text), len(_PROMPTED)
+        frames = lay(pieces, logits[prompt:], _BLANK)
+        marks = [
+            Mark(piece.at, self._sample(prompt + first), self._sample(prompt + last), None)
+            for piece, (first, last) in zip(pieces, frames, strict=False)
+        ]
+        return words(item.text, marks, loudness(item.samples), item.begin)
+
+    def _hear(self, items: Sequence[Transcribe] | Sequence[Align], language: str, itn: bool) -> Iterator[Array]:
         """The logits of each; those of the prompt come first, then those of the audio."""
         rows = [self._front_end.whole(item.samples) for item in items]
         prompt = [_PROMPT_LANGUAGE[language], _PROMPT_EVENT, _PROMPT_EMOTION, _PROMPT_ITN[itn]]
@@ -145,9 +175,9 @@ class SenseVoice:
             at += len(written)
         return placed
 
-    def _sample(self, frame: int) -> int:
+    def _sample(self, frame: float) -> int:
         """The middle of what a frame of the output is about; the first ones answer the prompt."""
-        middle = (frame - len(_PROMPTED)) * self._front_end.step * SHIFT + FRAME // 2
+        middle = round((frame - len(_PROMPTED)) * self._front_end.step * SHIFT) + FRAME // 2
         return max(0, middle - _LATE)
 
 

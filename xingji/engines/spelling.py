@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from xingji.core.errors import EngineError
+from xingji.core.forced_alignment import Piece
 from xingji.core.spotting import Spelt, Spotter, Unit, Vocabulary, allowance, heard_as
 from xingji.core.types import HotwordTable
 from xingji.engines.pinyin import Pypinyin
@@ -17,6 +18,7 @@ MOST_WORDS = 200_000  # of all tables that are kept; those that were not used fo
 
 _TAG = re.compile(r"<\|([^|<>]*)\|>")
 _SPACE = "\u2581"  # how pieces write it
+_SPOKEN = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff_]+")
 _PARTS = re.compile(r"[\u3400-\u9fff]|[^\u3400-\u9fff\s]+")
 
 
@@ -50,6 +52,16 @@ class Tables:
         if found is None:
             raise EngineError("the recogniser was not given this hotword table")
         self._spotters[table.digest] = found
+        return found
+
+    def pieces(self, text: str) -> list[Piece]:
+        """The letters of any text as the model would write them, each with all tokens that sound like it."""
+        found: list[Piece] = []
+        for match in _SPOKEN.finditer(text):
+            at = match.start()
+            for unit in self._units(match[0]) or (Unit(match[0], ()),):
+                found.append(Piece(at, tuple(self.vocabulary.members(unit.keys))))
+                at += len(unit.text)
         return found
 
     @cached_property

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.messages import Job
+from ..core.messages import Work
 
 GIVES_WAY = 64  # jobs that came later and may overtake a patient one
 
@@ -30,7 +30,7 @@ class Request:
 
     id: int
     stream: int
-    job: Job
+    job: Work
     patient: bool = False  # of a file: nobody waits for each single answer
     alone: bool = False  # was under way when a worker died: it must not take others with it once more
 
@@ -71,6 +71,6 @@ def _leader(waiting: list[Request]) -> Request:
     return oldest if urgent.id - oldest.id > GIVES_WAY else urgent
 
 
-def length(job: Job) -> int:
+def length(job: Work) -> int:
     """Samples that the job carries."""
     return len(getattr(job, "samples", ()))

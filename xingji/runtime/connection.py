@@ -14,13 +14,15 @@ from typing import Literal, assert_never
 
 from ..core.errors import XingjiError
 from ..wire import Frame, Open
-from ..wire.dialect import Cancel, Close, Command, Commit, Configure, Dialect, Say, Stop
+from ..wire.dialect import Cancel, Check, Close, Command, Commit, Configure, Dialect, Say, Stop
 from .gate import Gate
 from .hub import Hub
 from .outbox import Outbox
 from .websocket import WebSocket
 
 log = logging.getLogger(__name__)
+
+RETRY_S = 0.25  # between two tries to begin a recording while the server is full
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ class Connection(Gate[Sent]):
     def _do(self, command: Command) -> None:
         match command:
             case Open():
-                self.open(command)
+                self._begin(command)
             case Frame():
                 self.feed(command)
             case Commit():
@@ -112,10 +114,23 @@ class Connection(Gate[Sent]):
                 self.cancel()
             case Configure(wishes):
                 self.configure(wishes)
+            case Check(wishes):
+                self.check(wishes)
             case Say(frames):
                 self._say(lambda: frames)
             case _:
                 assert_never(command)
+
+    def _begin(self, opened: Open) -> None:
+        until = time.monotonic() + self._dialect.patience_s
+        while True:
+            try:
+                self.open(opened)
+                return
+            except XingjiError as error:
+                if error.code not in ("busy", "not_ready") or time.monotonic() >= until:
+                    raise
+            time.sleep(RETRY_S)
 
     # -- what it is told -----------------------------------------------------------------
 

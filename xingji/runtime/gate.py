@@ -168,6 +168,10 @@ class Gate(Generic[M]):
         self._hub.configure(running.recording.driver, wishes)
         return running.recording
 
+    def check(self, wishes: Wishes) -> None:
+        """Raises XingjiError where nobody here can do this: unknown_model, bad_config."""
+        self._hub.resolved(wishes)
+
     def refuse(self, error: XingjiError) -> None:
         """Tell the client what was wrong with its last message."""
         running = self._recording()

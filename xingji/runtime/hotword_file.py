@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..core.errors import XingjiError
-from ..core.hotwords import parse
+from ..core.hotword_table import parse
 from ..core.types import Hotword
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from ..audio import Limits as Decoding
 from ..core.errors import XingjiError
 from ..core.hotwords import HotwordIndex, Layered
 from ..core.lexicon import Lexicon
-from ..core.messages import Completed, Configure, Correct, Hotwords, Job, Lost, Profile, Result
+from ..core.messages import Completed, Configure, Correct, Hotwords, Job, Lost, Profile, Result, Transcribe
 from ..core.pronunciation import Pronouncer
 from ..core.session import Session
 from ..core.types import Hotword
@@ -79,13 +79,14 @@ class Hub:
         headroom: Headroom,
         recognisers: Recognisers,
         lexicon: Lexicon | None = None,
+        streams: bool = True,
     ) -> None:
-        """``chunk``: samples of the streaming recogniser's step."""
+        """``chunk``: samples of the streaming recogniser's step; ``streams``: whether there is one."""
         self.recognisers = recognisers
         self._pool, self._corrections, self._pronouncer = pool, corrections, pronouncer
         self._clocks, self._limits, self._tables, self._chunk = clocks, limits, tables, chunk
         self._backups, self._metrics, self._headroom = backups, metrics, headroom
-        self._lexicon = lexicon
+        self._lexicon, self._streams_text = lexicon, streams
         self.llm_model = llm_model
         # A stream ends at the clock's limit; its decoder's own is for one that runs away before anybody looks.
         longest = clocks.longest + DECODER_MARGIN_S
@@ -182,9 +183,11 @@ class Hub:
 
     def _profile(self, wishes: Wishes, named: HotwordIndex | None) -> Profile:
         choice, hotwords = self._choice(wishes), self._index(wishes, named)
-        stream = wishes.stream and choice.entry.supports_realtime
+        shown = wishes.stream and choice.entry.supports_realtime
+        stream = shown and self._streams_text
         return Profile(
             stream=stream,
+            preview=shown and not stream and wishes.partials,
             second_pass=wishes.second_pass or not stream,
             correct=self.wants_llm(wishes),
             punctuation=wishes.punctuation,
@@ -213,6 +216,11 @@ class Hub:
         else:
             live = self._live.get(stream)
             waited_for = live is None or live.wishes.stream or live.wishes.waits
+            if isinstance(job, Transcribe) and job.preview:
+                waited_for = False  # a text that is final comes before one that is not
+                if self._headroom.late or self._pool.behind(False):
+                    done(Lost("overloaded"))
+                    return
             self.recognisers.submit(self._pool, stream, job, done, not waited_for)
 
     def release(self, stream: int) -> None:

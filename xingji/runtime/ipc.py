@@ -1,7 +1,7 @@
 """Length-prefixed msgpack between the gateway and its workers, and how jobs and results look in it.
 
 A frame is four bytes of length (big endian) and a msgpack map. A closed socket is the crash
-signal. The four job kinds and their results become ``[name, {field: value}]``; audio travels as
+signal. The kinds of job and their results become ``[name, {field: value}]``; audio travels as
 the bytes of its int16 samples (little endian). Measured at 26 µs a message under eventlet. A hotword
 table travels in a message of its own, and jobs only name it.
 """
@@ -15,23 +15,24 @@ import msgpack
 import numpy as np
 
 from ..core.messages import (
+    Align,
     Correct,
     Decode,
     Detect,
     Edge,
     Edits,
     Forgotten,
-    Job,
     Lost,
     NoSpeech,
     Result,
     Transcribe,
+    Work,
 )
 from ..core.types import Edit, Hotword, HotwordHit, HotwordTable, Hypothesis, Span, Stage, Word
 
 LIMIT = 64 << 20  # bytes; far above any job (a 30 s segment is 1 MB), so a longer frame is a broken peer
 
-_JOBS = (Detect, Decode, Transcribe, Correct)
+_JOBS = (Detect, Decode, Transcribe, Align, Correct)
 _RESULTS = (Edge, Hypothesis, NoSpeech, Edits, Forgotten, Lost)
 _PARTS = (Edit, HotwordHit, HotwordTable, Span)
 _KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in (*_JOBS, *_RESULTS, *_PARTS)}
@@ -72,7 +73,7 @@ def _exactly(connection: socket.socket, size: int) -> bytes | None:
     return bytes(parts)
 
 
-def pack(value: Job | Result) -> Any:
+def pack(value: Work | Result) -> Any:
     """A job or a result as plain data."""
     if isinstance(value, tuple):
         return ["tuple", [_plain(item) for item in value]]

@@ -24,7 +24,7 @@ from pathlib import Path
 from queue import Queue
 from typing import Any
 
-from ..core.messages import Forgotten, Job, Lost, Result, Transcribe
+from ..core.messages import Align, Forgotten, Lost, Result, Transcribe, Work
 from . import ipc
 from .metrics import Metrics
 
@@ -40,7 +40,7 @@ HELLO_S = 5.0  # for a process that connects to say who it is
 @dataclass(slots=True)
 class _Pending:
     stream: int
-    job: Job
+    job: Work
     done: Callable[[Result], None]
     patient: bool
     since: float
@@ -92,7 +92,7 @@ class Link:
     # -- jobs -----------------------------------------------------------------------
 
     def submit(
-        self, stream: int, job: Job, done: Callable[[Result], None], patient: bool = False, tries: int = 0
+        self, stream: int, job: Work, done: Callable[[Result], None], patient: bool = False, tries: int = 0
     ) -> None:
         with self._lock:
             hopeless = self.hopeless or self._closing
@@ -274,7 +274,7 @@ class Link:
         self._running = set()
         for id, item in owed.items():
             tries = item.tries + (id in suspects)
-            if not isinstance(item.job, Transcribe):
+            if not isinstance(item.job, Transcribe | Align):
                 item.done(Forgotten())
             elif tries < TRIES:
                 self.submit(item.stream, item.job, item.done, item.patient, tries)

@@ -26,6 +26,8 @@ from ..core.messages import (
     SentenceSettled,
     SpeechEnded,
     SpeechStarted,
+    Transcribe,
+    Work,
 )
 from ..core.types import SAMPLE_RATE, Stage
 from .batch import length
@@ -117,7 +119,7 @@ class Metrics:
         )
         ProcessCollector(namespace=name, pid=lambda: worker.pid or -1, registry=self._registry)
 
-    def asked(self, job: Job, done: Callable[[Result], None]) -> Callable[[Result], None]:
+    def asked(self, job: Work, done: Callable[[Result], None]) -> Callable[[Result], None]:
         """``done``, and the answer is counted."""
         kind, begun = _kind(job), time.monotonic()
         if isinstance(job, Decode) and not job.last and len(job.samples) >= 2 * job.chunk:
@@ -129,11 +131,13 @@ class Metrics:
             self._took.labels(kind).observe(time.monotonic() - begun)
             if isinstance(job, Correct) and isinstance(result, Lost) and result.reason in _SHED:
                 self._shed.labels("correction").inc()
+            if isinstance(job, Transcribe) and job.preview and result == Lost("overloaded"):
+                self._shed.labels("partial").inc()
             done(result)
 
         return counted
 
-    def ran(self, job: Job, seconds: float, batch: int) -> None:
+    def ran(self, job: Work, seconds: float, batch: int) -> None:
         """One job of a ``batch``; ``seconds`` is its share of the model's time."""
         kind = _kind(job)
         self._ran.labels(kind).inc(seconds)
@@ -193,6 +197,8 @@ class Stopwatch:
             lag = self._since_arrival("partial_lag", job.begin + len(job.samples))
             if lag is not None:
                 self._lagged(lag)
+        elif isinstance(job, Transcribe) and job.preview:  # no sign of load: it may be late by its length alone
+            self._since_arrival("partial_lag", job.begin + len(job.samples))
 
     def told(self, event: Event) -> None:
         match event:

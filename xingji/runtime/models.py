@@ -4,6 +4,7 @@ import logging
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,6 @@ from .registry import Entry, Locked, Registry, RegistryError, Store, damaged, re
 log = logging.getLogger(__name__)
 
 PART_OF = {"vad": "vad", "streaming": "paraformer", "punctuation": "punc", "segment": "sensevoice"}
-PARTS = tuple(PART_OF.values())
 
 ROOT = Path(__file__).resolve().parents[2]
 MINIPACK = ROOT / "xingji" / "minipack"
@@ -32,11 +32,18 @@ class ModelSet:
     def minipack(self) -> bool:
         return self.source == "minipack"
 
+    @property
+    def streams(self) -> bool:
+        return PART_OF["streaming"] in self.paths
+
 
 def find(wanted: str, store: Store, registry: Registry | None = None) -> ModelSet:
-    """``wanted``: auto, official, minipack or a directory with the four parts. Raises ModelsMissing, RegistryError."""
+    """``wanted``: auto, official, minipack or a directory with a part for each model that workers load. Raises
+    ModelsMissing, RegistryError."""
+    registry = registry or read()
+    parts = [PART_OF[entry.runs_on.role] for entry in registry.loaded().values()]
     if wanted == "minipack":
-        return _directory("minipack", MINIPACK)
+        return _directory("minipack", MINIPACK, parts)
     if wanted in ("auto", "official"):
         entries, found = _official(store, registry)
         if found.keys() == entries.keys():
@@ -46,8 +53,8 @@ def find(wanted: str, store: Store, registry: Registry | None = None) -> ModelSe
         if wanted == "official":
             missing = "、".join(entries[id].repo for id in entries if id not in found)
             raise ModelsMissing(f"官方模型还没有下载：{missing}（official models are not downloaded）")
-        return _directory("minipack", MINIPACK)
-    return _directory("directory", Path(wanted))
+        return _directory("minipack", MINIPACK, parts)
+    return _directory("directory", Path(wanted), parts)
 
 
 def embedded(id: str, registry: Registry, store: Store) -> Path:
@@ -95,16 +102,16 @@ def _place(entry: Entry, locked: Locked | None, store: Store) -> Path | None:
         folder = store.folder(locked.hub, locked.repo)
         return None if damaged(folder, locked, digests=False) else folder
     by_hand = (store.folder(hub, source.repo) for hub, source in entry.sources())
-    holds = _holds_transformers if entry.runs_on.http else _holds_model
+    holds = _holds_transformers if "config.json" in entry.runs_on.files else _holds_model
     return next((folder for folder in by_hand if holds(folder)), None)
 
 
-def _directory(source: str, root: Path) -> ModelSet:
-    paths = {part: (root / part).resolve() for part in PARTS}
+def _directory(source: str, root: Path, parts: Sequence[str]) -> ModelSet:
+    paths = {part: (root / part).resolve() for part in parts}
     missing = [part for part, path in paths.items() if not _holds_model(path)]
     if missing:
         raise ModelsMissing(f"模型目录里缺少：{'、'.join(missing)}（missing in the model directory）")
-    return ModelSet(source, paths, {part: f"{source}/{part}" for part in PARTS})
+    return ModelSet(source, paths, {part: f"{source}/{part}" for part in parts})
 
 
 def _holds_transformers(path: Path) -> bool:

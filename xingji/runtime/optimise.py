@@ -21,7 +21,7 @@ def optimise(models: ModelSet, precision: Literal["int8", "float32"], clips: Pat
     from ..engines.export import KINDS, READERS, difference, export  # torch comes along
 
     heard = list(_clips(clips))
-    for part in KINDS:
+    for part in (part for part in KINDS if part in models.paths):
         path, began = models.paths[part], time.monotonic()
         say(f"{models.names[part]}：正在导出 {precision}，大模型约一分钟（exporting, a minute for a large model）")
         try:

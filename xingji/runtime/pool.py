@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..core.messages import Decode, Detect, Job, Result, Transcribe
+from ..core.messages import Align, Decode, Detect, Result, Transcribe, Work
 from .headroom import Costs
 from .link import SLOW_STARTS, Link
 from .metrics import Metrics
 
 ROLES = ("stream", "segment")
-ROLE_OF: dict[type[Any], str] = {Detect: "stream", Decode: "stream", Transcribe: "segment"}
+ROLE_OF: dict[type[Any], str] = {Detect: "stream", Decode: "stream", Transcribe: "segment", Align: "segment"}
 # A worker whose jobs wait longer than this for their turn is behind. A live step waits no longer than the audio of
 # one takes to arrive; a sentence may have to wait for another one.
 BEHIND_S = {"stream": 0.6, "segment": 2.0}
@@ -58,7 +58,7 @@ class Pool:
             for number, link in enumerate(links, 1)
         }
 
-    def submit(self, stream: int, job: Job, done: Callable[[Result], None], patient: bool = False) -> None:
+    def submit(self, stream: int, job: Work, done: Callable[[Result], None], patient: bool = False) -> None:
         """``patient`` jobs give way to others for a while."""
         if ROLE_OF[type(job)] == "stream":
             link = self._seat(stream)

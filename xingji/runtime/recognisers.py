@@ -1,27 +1,25 @@
 """Who transcribes a segment: the one place where that is chosen.
 
 The workers' own engine is asked through the pool; a model over HTTP, or in a process of its own, in ways of its own
-(``remote.py``). What such a model does not read in time, or at all, the workers read, and the reading says so.
+(``remote.py``). What such a model does not read in time, or at all, the workers read, and the reading says so; where it
+knows no times of words, they are looked for (``aligning.py``).
 """
 
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from ..core.errors import XingjiError
-from ..core.messages import Job, Lost, NoSpeech, Result, Transcribe
+from ..core.messages import Lost, NoSpeech, Result, Transcribe, Work
 from ..core.types import Hypothesis
+from .aligning import Aligning, Workers
 from .metrics import Metrics
 from .registry import Entry, Registry, RegistryError
 from .remote import Embedded, Recogniser, Remote, Rules, Worker
 
 MOST_ADDRESSES = 16  # servers that requests may name, at a time
-
-
-class Workers(Protocol):
-    def submit(self, stream: int, job: Job, done: Callable[[Result], None], patient: bool = False) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +55,11 @@ class Recognisers:
         rules: Rules,
         metrics: Metrics,
         embedded: Mapping[str, Callable[[], Worker]] | None = None,
+        times_within_s: float = 1.0,
     ) -> None:
         """``places``: where models are served, by id; ``embedded`` starts the process of those that are served
-        nowhere but have one. Raises RegistryError where the default is served nowhere."""
+        nowhere but have one; ``times_within_s`` as for ``Aligning``. Raises RegistryError where the default is served
+        nowhere."""
         self._registry, self._places, self._make = registry, dict(places), make
         self._rules, self._metrics = rules, metrics
         self._lock = threading.Lock()
@@ -73,6 +73,15 @@ class Recognisers:
         for id, entry in registry.of("segment").items():
             if entry.load == "start" and id != self._own and self._is_set_up(id):
                 self._remote(id, entry, self._places.get(id))
+        self._aligning = Aligning(self._aligner(), times_within_s, metrics)
+
+    def _aligner(self) -> Embedded | None:
+        """The model that only aligns, if one runs here; its process starts now."""
+        id = next((id for id in self._registry.of("aligner") if id in self._embedded), None)
+        if id is None:
+            return None
+        aligner = self._remotes[id] = Embedded(self._registry.entries[id], self._embedded[id]())
+        return aligner
 
     # -- the choice -------------------------------------------------------------------
 
@@ -153,7 +162,7 @@ class Recognisers:
     # -- the way there ----------------------------------------------------------------
 
     def submit(
-        self, workers: Workers, stream: int, job: Job, done: Callable[[Result], None], patient: bool = False
+        self, workers: Workers, stream: int, job: Work, done: Callable[[Result], None], patient: bool = False
     ) -> None:
         """Answer ``job`` by calling ``done`` once. Files are ``patient``."""
         if not isinstance(job, Transcribe) or job.model is None:
@@ -166,6 +175,8 @@ class Recognisers:
             if isinstance(result, Lost):
                 self._metrics.fell_back(id, result.reason)
                 workers.submit(stream, replace(job, model=None, bias=()), lambda own: done(_told(own, result)), patient)
+            elif isinstance(result, Hypothesis) and not job.preview:
+                self._aligning.align(workers, stream, job, replace(result, source=id), done, patient)
             else:
                 done(replace(result, source=id) if isinstance(result, Hypothesis) else result)
 

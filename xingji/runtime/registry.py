@@ -44,6 +44,7 @@ ENGINES = {
     "sensevoice": Engine("segment", "xingji.engines.sensevoice:SenseVoice"),
     "qwen3_asr": Engine("segment", "xingji.engines.qwen3_asr:Qwen3Asr", True, _TRANSFORMERS),
     "qwen2_audio": Engine("segment", "xingji.engines.qwen3_asr:Qwen3Asr", True, _TRANSFORMERS),
+    "qwen3_aligner": Engine("aligner", "xingji.engines.qwen3_aligner:Qwen3Aligner", False, _TRANSFORMERS),
     "chat": Engine("corrector", "xingji.engines.qwen3:Qwen3Corrector", True, _TRANSFORMERS),
 }
 ALIASES = {"qwen3": "qwen3_asr"}  # what other servers' files call it
@@ -52,7 +53,8 @@ WORKERS: tuple[Role, ...] = (
     "streaming",
     "punctuation",
     "segment",
-)  # what the worker processes cannot do without
+)  # what the worker processes load, and cannot do without but for the one that streams
+NONE = "none"  # instead of an id: no streaming model
 
 
 def _engine(name: str) -> str:
@@ -213,7 +215,8 @@ class Store:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """Every model that may be chosen, by id, and one default for each role that has models."""
+    """Every model that may be chosen, by id, and one default for each role that has models. Where none of role
+    streaming is the default, nobody streams."""
 
     entries: Mapping[str, Entry]
     defaults: Mapping[Role, str]
@@ -225,15 +228,17 @@ class Registry:
         """What the workers load: of each role its default, or the first that they can load where that is served
         elsewhere, so that there is always somebody who can do the work."""
         chosen = {}
-        for role in WORKERS:
+        for role in (role for role in WORKERS if role in self.defaults):
             ids = [self.defaults[role], *self.of(role)]
             id = next(id for id in ids if not self.entries[id].runs_on.http)
             chosen[id] = self.entries[id]
         return chosen
 
 
-def read(own: str = "", default_asr: str = "", shipped: Path = REGISTRY) -> Registry:
-    """The registry. ``own`` is the path of an operator's file, ``default_asr`` the id of what transcribes segments.
+def read(own: str = "", default_asr: str = "", streaming: str = "", shipped: Path = REGISTRY) -> Registry:
+    """The registry. ``own`` is the path of an operator's file, ``default_asr`` the id of what transcribes segments,
+    ``streaming`` that of what shows text meanwhile, or ``NONE``. There is none either where the operator's file says
+    of our default that it is none, and names no other.
 
     Raises RegistryError.
     """
@@ -244,15 +249,26 @@ def read(own: str = "", default_asr: str = "", shipped: Path = REGISTRY) -> Regi
         path = Path(own)
         theirs = _read(_FILE, path).models
         entries |= theirs
+        ours_now = theirs.get(defaults["streaming"])
+        if ours_now is not None and "default" in ours_now.model_fields_set:
+            del defaults["streaming"]
         defaults |= _defaults(theirs, path)
     if default_asr:
-        if default_asr not in entries or entries[default_asr].runs_on.role != "segment":
-            known = "、".join(id for id, entry in entries.items() if entry.runs_on.role == "segment")
-            raise RegistryError(f"DEFAULT_ASR_MODEL: 没有模型 {default_asr}，可选：{known}（no such model）")
-        defaults["segment"] = default_asr
+        defaults["segment"] = _known("DEFAULT_ASR_MODEL", default_asr, "segment", entries)
+    if streaming == NONE:
+        defaults.pop("streaming", None)
+    elif streaming:
+        defaults["streaming"] = _known("XINGJI_STREAMING_MODEL", streaming, "streaming", entries)
     name = Path(own).name if own else shipped.name
     _check_whole(Registry(entries, defaults), name)
     return Registry(entries, defaults)
+
+
+def _known(variable: str, id: str, role: Role, entries: Mapping[str, Entry]) -> str:
+    known = [other for other, entry in entries.items() if entry.runs_on.role == role]
+    if id not in known:
+        raise RegistryError(f"{variable}: 没有模型 {id}，可选：{'、'.join(known)}（no such model）")
+    return id
 
 
 def official(shipped: Path = REGISTRY) -> dict[str, Entry]:
@@ -276,6 +292,8 @@ def _defaults(entries: Mapping[str, Entry], path: Path) -> dict[Role, str]:
 def _check_whole(registry: Registry, name: str) -> None:
     for role in WORKERS:
         there = registry.of(role)
+        if role == "streaming" and role not in registry.defaults:
+            continue
         if registry.defaults.get(role) not in there:
             raise RegistryError(f"{name}: models: none of role {role} is the default")
         if all(entry.runs_on.http for entry in there.values()):

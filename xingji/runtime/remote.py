@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from queue import PriorityQueue
 from typing import Any, Protocol
 
-from ..core.messages import Job, Lost, NoSpeech, Result, Transcribe
+from ..core.messages import Align, Lost, NoSpeech, Result, Transcribe, Work
 from ..core.types import Hypothesis
 from .registry import Entry
 
@@ -49,7 +49,7 @@ class Worker(Protocol):
     def hopeless(self) -> bool: ...
     @property
     def waiting(self) -> int: ...
-    def submit(self, stream: int, job: Job, done: Callable[[Result], None], patient: bool = False) -> None: ...
+    def submit(self, stream: int, job: Work, done: Callable[[Result], None], patient: bool = False) -> None: ...
     def close(self) -> None: ...
 
 
@@ -112,7 +112,9 @@ class Embedded:
     def __init__(self, entry: Entry, worker: Worker) -> None:
         self._entry, self._worker = entry, worker
 
-    def submit(self, job: Transcribe, done: Callable[[Hypothesis | NoSpeech | Lost], None], patient: bool) -> None:
+    def submit(
+        self, job: Transcribe | Align, done: Callable[[Hypothesis | NoSpeech | Lost], None], patient: bool
+    ) -> None:
         def answered(result: Result) -> None:
             done(result if isinstance(result, Hypothesis | NoSpeech | Lost) else Lost("engine_failed"))
 

@@ -9,27 +9,20 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
-from ..core.messages import Decode, Detect, Forgotten, Job, Result, Transcribe
+from ..core.messages import Decode, Detect, Forgotten, Result, Work
 from ..core.timing import sure
 from ..core.types import SAMPLE_RATE, HotwordTable, Hypothesis, TimestampSource
 from .batch import Limit, Request
+from .segment_roles import TURNS, AlignerRole, Qwen3Role, SegmentRole, noise
 
 # The streaming step gains to about 16 rows. A job that carries a backlog goes nearly alone: the others of its
-# batch would wait for all its chunks. A segment of 5 s fills a core by itself, and what waits behind a batch
-# waits for all of it; a GPU has room for many.
+# batch would wait for all its chunks.
 STREAM_LIMITS = {
     Detect: Limit(jobs=16, samples=60 * SAMPLE_RATE),
     Decode: Limit(jobs=16, samples=20 * SAMPLE_RATE),
 }
-SEGMENT_LIMITS = {
-    "cpu": {Transcribe: Limit(jobs=4, samples=12 * SAMPLE_RATE, ordered=False)},
-    "accelerator": {Transcribe: Limit(jobs=16, samples=120 * SAMPLE_RATE, ordered=False)},
-}
 
-# How the costs are measured: so many streams at a time, so many times, and a sentence of usual length.
-_FULL, _TURNS, _SENTENCE = 8, 3, 5 * SAMPLE_RATE
+_FULL = 8  # streams at a time, when the costs are measured
 
 
 class Role(Protocol):
@@ -51,7 +44,7 @@ class Role(Protocol):
     def learn(self, table: HotwordTable) -> None:
         """From now on jobs may name this table, until ``lacks`` says otherwise."""
 
-    def lacks(self, job: Job) -> list[str]:
+    def lacks(self, job: Work) -> list[str]:
         """Digests of the tables that the job names and that are not here."""
 
     def describe(self) -> dict[str, Any]: ...
@@ -71,7 +64,8 @@ class _Stream:
 
 @dataclass(slots=True)
 class StreamRole:
-    """FSMN-VAD, streaming Paraformer and realtime punctuation."""
+    """FSMN-VAD, streaming Paraformer and realtime punctuation. Where nobody is to stream, Paraformer is not there and
+    only ``Detect`` is asked."""
 
     models: dict[str, Path]
     device: str
@@ -94,7 +88,8 @@ class StreamRole:
         self.device = device
         self._streams.clear()
         self._vad = Fsmn(self.models["vad"], device, self.precision)
-        self._asr = StreamingParaformer(self.models["paraformer"], device, self.precision)
+        if "paraformer" in self.models:
+            self._asr = StreamingParaformer(self.models["paraformer"], device, self.precision)
         self._punc = CtPunc(self.models["punc"], device, self.precision)
 
     def warm_up(self) -> None:
@@ -102,17 +97,19 @@ class StreamRole:
         self._punc.revise([(self._punc.open(), "你好", True)])
 
         def detect(turn: int) -> list[Any]:
-            return [Detect(_noise(hop), turn * hop, turn == 0, False, SAMPLE_RATE, hop) for _ in range(_FULL)]
+            return [Detect(noise(hop), turn * hop, turn == 0, False, SAMPLE_RATE, hop) for _ in range(_FULL)]
 
         def decode(turn: int) -> list[Any]:
-            return [Decode(0, _noise(chunk), turn * chunk, False, chunk, True) for _ in range(_FULL)]
+            return [Decode(0, noise(chunk), turn * chunk, False, chunk, True) for _ in range(_FULL)]
 
-        self.costs = {"detect": self._cost(detect, hop), "decode": self._cost(decode, chunk)}
+        self.costs = {"detect": self._cost(detect, hop)}
+        if self._asr is not None:
+            self.costs |= {"decode": self._cost(decode, chunk)}
 
     def _cost(self, jobs: Callable[[int], list[Any]], step: int) -> float:
         """Of a full batch; the best of a few turns, which other work on the machine disturbs least."""
         took = []
-        for turn in range(_TURNS):
+        for turn in range(TURNS):
             batch = [Request(row, -1 - row, job) for row, job in enumerate(jobs(turn))]
             begun = time.perf_counter()
             self.answer(batch)
@@ -132,12 +129,12 @@ class StreamRole:
     def learn(self, table: HotwordTable) -> None:
         pass  # its recogniser takes none
 
-    def lacks(self, job: Job) -> list[str]:
+    def lacks(self, job: Work) -> list[str]:
         return []
 
     def describe(self) -> dict[str, Any]:
         models = {"vad": self._vad, "paraformer": self._asr, "punc": self._punc}
-        return {part: asdict(model.describe()) for part, model in models.items()}
+        return {part: asdict(model.describe()) for part, model in models.items() if model is not None}
 
     def _known(
         self,
@@ -186,95 +183,9 @@ class StreamRole:
         return results
 
 
-@dataclass(slots=True)
-class SegmentRole:
-    """SenseVoice: whole segments, no state."""
-
-    models: dict[str, Path]
-    device: str
-    precision: str = "auto"
-    limits: Mapping[type[Any], Limit] = field(default_factory=dict)
-    costs: Mapping[str, float] = field(default_factory=dict)
-    _asr: Any = None
-
-    def __post_init__(self) -> None:
-        self.load_on(self.device)
-
-    def load_on(self, device: str) -> None:
-        from ..engines.sensevoice import SenseVoice
-
-        self.device, self.limits = device, SEGMENT_LIMITS["cpu" if device == "cpu" else "accelerator"]
-        tables = self._asr.tables if self._asr else None
-        self._asr = SenseVoice(self.models["sensevoice"], device, self.precision)
-        self._asr.tables = tables or self._asr.tables  # they are of the same model
-
-    def warm_up(self) -> None:
-        took = []
-        for _ in range(_TURNS):
-            begun = time.perf_counter()
-            self._asr.transcribe([Transcribe(0, _noise(_SENTENCE), "auto", True)])
-            took.append(time.perf_counter() - begun)
-        self.costs = {"transcribe": min(took) / (_SENTENCE / SAMPLE_RATE)}
-
-    def answer(self, batch: Sequence[Request]) -> list[Result]:
-        return list(self._asr.transcribe([request.job for request in batch]))
-
-    def release(self, stream: int) -> None:
-        pass
-
-    def learn(self, table: HotwordTable) -> None:
-        self._asr.tables.learn(table)
-
-    def lacks(self, job: Job) -> list[str]:
-        tables = job.hotwords if isinstance(job, Transcribe) else ()
-        return [table.digest for table in tables if table not in self._asr.tables]
-
-    def describe(self) -> dict[str, Any]:
-        return {"sensevoice": asdict(self._asr.describe())}
-
-
-@dataclass(slots=True)
-class Qwen3Role:
-    """Qwen3-ASR on a GPU: whole segments, no state."""
-
-    models: dict[str, Path]
-    device: str
-    precision: str = "auto"  # the library's own
-    share: float = 0.8  # of the GPU's memory
-    limits: Mapping[type[Any], Limit] = field(default_factory=lambda: SEGMENT_LIMITS["accelerator"])
-    costs: Mapping[str, float] = field(default_factory=dict)
-    _asr: Any = None
-
-    def __post_init__(self) -> None:
-        self.load_on(self.device)
-
-    def load_on(self, device: str) -> None:
-        from ..engines.qwen3_embedded import Qwen3Embedded
-
-        self.device = device
-        self._asr = Qwen3Embedded(self.models["qwen3_asr"], device, self.share)
-
-    def warm_up(self) -> None:
-        self._asr.transcribe([Transcribe(0, _noise(_SENTENCE), "zh", True)])
-
-    def answer(self, batch: Sequence[Request]) -> list[Result]:
-        return list(self._asr.transcribe([request.job for request in batch]))
-
-    def release(self, stream: int) -> None:
-        pass
-
-    def learn(self, table: HotwordTable) -> None:
-        pass
-
-    def lacks(self, job: Job) -> list[str]:
-        return []  # it is told words in its prompt
-
-    def describe(self) -> dict[str, Any]:
-        return {"qwen3_asr": asdict(self._asr.describe())}
-
-
-ROLES: dict[str, Callable[..., Role]] = {"stream": StreamRole, "segment": SegmentRole, "qwen3": Qwen3Role}
-
-
-def _noise(samples: int) -> Any:
-    return np.random.default_rng(0).integers(-300, 300, samples).astype(np.int16)
+ROLES: dict[str, Callable[..., Role]] = {
+    "stream": StreamRole,
+    "segment": SegmentRole,
+    "qwen3": Qwen3Role,
+    "aligner": AlignerRole,
+}

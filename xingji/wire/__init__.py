@@ -8,6 +8,9 @@ from ..core.types import SAMPLE_RATE, AudioFormat, Hotword
 ID = re.compile(r"[A-Za-z0-9_-]{1,80}")  # of hotword tables and backup audio
 
 
+NO_END = 3600 * SAMPLE_RATE  # silence that ends a sentence where the client does
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """Where speech is parted into sentences; all in samples."""

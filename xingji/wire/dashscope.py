@@ -13,7 +13,7 @@ from ..core.errors import XingjiError
 from . import Frame, Open
 from .dashscope_read import Failure, Task, read_task, task_id
 from .dashscope_write import TaskWriter, failed, why
-from .dialect import Cancel, Close, Command, Dialect, Frames, Handshake, Say, Stop, Writer, from_json
+from .dialect import DAMAGED, Cancel, Close, Command, Dialect, Frames, Handshake, Say, Stop, Writer, from_json
 
 PATHS = ("/api-ws/v1/inference", "/api-ws/v1/inference/")
 SLOT_S = 4.0  # that a task waits for one to become free, from the first tick
@@ -21,7 +21,6 @@ SILENCE_S = 60.0  # without speech, then the task ends; with ``heartbeat`` never
 HEARTBEAT_S = 8.0  # of silence between two of them
 EARLY = 1 << 18  # bytes of audio that may come before the task has begun: so few that nobody waits for them later
 NOT_FATAL = ("overloaded", "bad_audio", "audio_gap", "no_session")  # this protocol has no word for them
-DAMAGED = ("decode_failed", "not_streamable", "too_large", "unsupported_format")  # found out while decoding
 WAITS = ("busy", "not_ready")
 
 

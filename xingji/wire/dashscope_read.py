@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 
 from ..core.types import SAMPLE_RATE, AudioFormat
 from . import Pace, Wishes, samples
+from .parts import BY_MEANING_SILENCE, Style
 from .socketio_read import LANGUAGES
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,6 @@ MODELS = re.compile(
     r"(?:-\d{4}-\d{2}-\d{2})?"
 )
 TASK_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-BY_MEANING_SILENCE = 3 * SAMPLE_RATE  # where meaning decides, a pause to think ends no sentence
 SHORT = 15 * SAMPLE_RATE  # of a sentence that must not become too long
 NO_AUDIO_S = 23.0
 PREFIX = re.compile(r"[a-z0-9]{1,9}")  # of the ids of vocabularies
@@ -48,15 +48,6 @@ class Failure(Exception):
 
 def invalid(name: str, zh: str, en: str) -> Failure:
     return Failure("InvalidParameter", f"{name} {zh} {name} {en}")
-
-
-@dataclass(frozen=True, slots=True)
-class Style:
-    """How final texts are written."""
-
-    punctuation: bool = True
-    fillers: bool = True  # 嗯, um
-    by_meaning: bool = False  # every sentence-ending mark ends a sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +84,14 @@ def read_task(id: str, payload: Mapping[str, Any]) -> Task:
         log.info("parameters without meaning here", extra={"parameters": unused})
     style = Style(
         punctuation=_get(parameters, "punctuation_prediction_enabled", bool, True),
-        fillers=not _get(parameters, "disfluency_removal_enabled", bool, False),
         by_meaning=_get(parameters, "semantic_punctuation_enabled", bool, False),
     )
     shorter = _get(parameters, "multi_threshold_mode_enabled", bool, False)
     wishes = Wishes(
         language=_language(parameters),
         hotword_table=_get(parameters, "vocabulary_id", str, "") or None,
-        punctuation=style.punctuation,
+        punctuation=style.marks_needed,
+        remove_fillers=_get(parameters, "disfluency_removal_enabled", bool, False),
         itn=_get(parameters, "inverse_text_normalization_enabled", bool, True),
         llm=False,
         pace=Pace(_silence(parameters, model, style), SHORT if shorter else Pace().longest),

@@ -5,25 +5,17 @@ then with its second pass. The key ``usage`` and both times are always there, ``
 the vendor's clients fall over where they are not.
 """
 
-import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ..core.errors import XingjiError
 from ..core.messages import Completed, Event
-from ..core.transcript import join
-from ..core.types import SAMPLE_RATE, Sentence, Word
+from ..core.types import SAMPLE_RATE, Sentence
 from . import milliseconds
-from .dashscope_read import Failure, Style
+from .dashscope_read import Failure
 from .dialect import Close, Frames, InOrder, to_json
-
-_MARKS = re.compile(r"[，。？！、；：]+|[,.?!;:]+(?=\s|$)")
-_FILLERS = re.compile(r"[嗯呃唔]+[，、]?|\b(?:um+|uh+|erm|hmm+)\b[,，]?\s*", re.IGNORECASE)
-_LEFT_BEHIND = re.compile(r"[，、,]\s*(?=[。？！.?!]|$)")  # a comma in front of a full stop
-_MEANING = re.compile(r"(?<=[。？！?!])(?![。？！?!])\s*(?=.)|(?<=\.)\s+(?=\S)")
-_NEAR = 8  # characters; a word that stands further off is another one
+from .parts import Spelled, Style
 
 
 def told(task_id: str, event: str, payload: Mapping[str, Any], **header: str) -> str:
@@ -116,11 +108,11 @@ class TaskWriter(InOrder):
     # -- sentences -------------------------------------------------------------------------
 
     def partial(self, sentence: Sentence) -> Frames:
-        text = sentence.text if self._style.punctuation else unmarked(sentence.text)
+        text = self._style.shown(sentence.text)
         return (self._sentence(text, sentence.start, None, []),) if text else ()
 
     def ended(self, number: int, sentence: Sentence | None) -> Frames:
-        parts = _parts(sentence, self._style) if sentence is not None else []
+        parts = self._style.parts(sentence) if sentence is not None else []
         if parts:
             return tuple(self._sentence(part.text, part.begin, part.end, part.words) for part in parts)
         if not self._shown:
@@ -128,7 +120,7 @@ class TaskWriter(InOrder):
         end = sentence.end if sentence is not None and sentence.end is not None else self._position
         return (self._sentence("", end, end, []),)  # takes back what was shown
 
-    def _sentence(self, text: str, begin: int, end: int | None, words: Sequence["Spelled"]) -> str:
+    def _sentence(self, text: str, begin: int, end: int | None, words: Sequence[Spelled]) -> str:
         first = not self._shown
         self._last_id += first
         self._shown = end is None
@@ -140,7 +132,7 @@ class TaskWriter(InOrder):
             "sentence_begin": first,
             "sentence_end": end is not None,
             "heartbeat": False,
-            "words": [word.told() for word in words],
+            "words": [_word(word) for word in words],
         }
         return self._result(body, None if end is None else self._usage(self._position))
 
@@ -160,7 +152,7 @@ class TaskWriter(InOrder):
     # -- the end -----------------------------------------------------------------------------
 
     def final(self, event: Completed | None) -> Frames:
-        if self.failure is None and (event is None or _lost(event)):
+        if self.failure is None and (event is None or event.unread):
             self.failure = why(XingjiError("internal"))
         self._tell_over(self.failure is None)
         if self.silent:
@@ -171,99 +163,6 @@ class TaskWriter(InOrder):
         return (told(self._task_id, "task-finished", {"output": {}, "usage": self._usage(length)}),)
 
 
-def _lost(event: Completed) -> bool:
-    """Somebody spoke, and no recogniser could say anything about it."""
-    reasons = {reason for readings in event.readings for _, reason in readings.lost} - {"empty"}
-    return bool(reasons) and not any(sentence.text for sentence in event.sentences)
-
-
-# -- texts ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Spelled:
-    """A word as it stands in the text, and the marks after it; in samples."""
-
-    text: str
-    marks: str
-    begin: int
-    end: int
-
-    def told(self) -> dict[str, Any]:
-        begin, end = milliseconds(self.begin), milliseconds(self.end)
-        return {"begin_time": begin, "end_time": end, "text": self.text, "punctuation": self.marks, "fixed": True}
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """One sentence for the client."""
-
-    text: str
-    begin: int
-    end: int
-    words: tuple[Spelled, ...]
-
-
-def unmarked(text: str) -> str:
-    """Without punctuation; what is inside numbers and words stays."""
-    return join(part.strip() for part in _MARKS.split(text))
-
-
-def without_fillers(text: str) -> str:
-    """Without 嗯 and um; empty where nothing else was said."""
-    rest = _LEFT_BEHIND.sub("", _FILLERS.sub("", text)).strip()
-    return rest if any(char.isalnum() for char in rest) else ""
-
-
-def _parts(sentence: Sentence, style: Style) -> list[_Part]:
-    """What one core sentence is for this client: several, where meaning decides, or none."""
-    text = sentence.text if style.fillers else without_fillers(sentence.text)
-    texts = _MEANING.split(text) if style.by_meaning else [text]
-    if not style.punctuation:
-        texts = [unmarked(one) for one in texts]
-    texts = [one for one in texts if one]
-    whole = "".join(texts)
-    if not whole:
-        return []
-    start = sentence.start
-    length = max(0, (sentence.end if sentence.end is not None else start) - start)
-    places = _places(whole, sentence.words)
-    parts, at, begin = [], 0, start
-    for text in texts:
-        until = at + len(text)
-        here = [(place - at, word) for place, word in places if at <= place < until]
-        after = next((word.span.start for place, word in places if place >= until), None)
-        end = start + length * until // len(whole) if after is None or until == len(whole) else after
-        end = min(max(end, begin), start + length)
-        parts.append(_Part(text, begin, end, tuple(_spell(text, here, begin, end))))
-        at, begin = until, end
-    return parts
-
-
-def _places(text: str, words: Sequence[Word]) -> list[tuple[int, Word]]:
-    """Where each word stands in the text; words that a hotword or a number has replaced stand nowhere."""
-    at, found = 0, []
-    for word in words:
-        place = text.find(word.text, at, at + _NEAR + len(word.text))
-        if place >= 0 and word.text:
-            found.append((place, word))
-            at = place + len(word.text)
-    return found
-
-
-def _spell(text: str, places: Sequence[tuple[int, Word]], begin: int, end: int) -> Iterator[Spelled]:
-    """Together they are the text. Times do not run backwards and stay inside."""
-    earliest = begin
-    for number, (place, word) in enumerate(places):
-        since = place if number else 0
-        until = places[number + 1][0] if number + 1 < len(places) else len(text)
-        own = text[since:until]
-        letters = next((i + 1 for i in range(len(own) - 1, -1, -1) if own[i].isalnum()), len(own))
-        if own[letters:].isspace():
-            letters = len(own)  # the space between words belongs to the word
-        latest = end if number + 1 == len(places) else min(max(places[number + 1][1].span.start, earliest), end)
-        replaced = own[place - since + len(word.text) : letters].strip() != ""  # stands for what follows it, too
-        first = min(max(word.span.start, earliest), end)
-        last = min(max(latest if replaced else word.span.end, first), end)
-        yield Spelled(own[:letters], own[letters:], first, last)
-        earliest = last
+def _word(word: Spelled) -> dict[str, Any]:
+    begin, end = milliseconds(word.begin), milliseconds(word.end)
+    return {"begin_time": begin, "end_time": end, "text": word.text, "punctuation": word.marks, "fixed": True}

@@ -21,6 +21,9 @@ from . import Frame, Open, Wishes
 
 KEY_IN_PROTOCOL = "openai-insecure-api-key."  # a browser can set no header, but it can offer sub-protocols
 
+DAMAGED = ("decode_failed", "not_streamable", "too_large", "unsupported_format")
+"""Codes of errors that are found out while audio is decoded; the recording that they are told about stops."""
+
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
@@ -30,6 +33,8 @@ class Handshake:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     offered: tuple[str, ...] = ()  # sub-protocols
+    at: float = 0.0  # seconds since 1970
+    session: object = None  # that a client secret had been made for, as its protocol reads it
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -73,6 +78,13 @@ class Configure:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """Nothing happens; refused where a recording with these wishes would be, whether or not there is room for one."""
+
+    wishes: Wishes
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """The server ends the connection; codes of RFC 6455 §7.4."""
 
@@ -90,7 +102,7 @@ class Say:
     frames: Frames
 
 
-Command = Open | Frame | Commit | Stop | Cancel | Configure | Say
+Command = Open | Frame | Commit | Stop | Cancel | Configure | Check | Say
 
 
 # -- one connection -----------------------------------------------------------------------
@@ -103,6 +115,8 @@ class Dialect(ABC):
         None  # nothing said and nothing recorded for so long closes it; None: as the server has it
     )
     keeps_lost = True  # a recording whose connection broke is finished; False: it is thrown away
+    patience_s = 0.0  # that an Open waits while the server is full; so long nothing more is read
+    largest = 0  # bytes of a message that its clients may send, where the server's own limit is less
 
     def greet(self) -> Frames:
         """What the client is told first."""

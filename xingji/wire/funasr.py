@@ -7,19 +7,19 @@ for it by ``is_end`` get a word of acknowledgement after that. An address has no
 """
 
 import json
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from ..core.errors import XingjiError
-from ..core.hotwords import HEAVIEST, LARGEST_TABLE, LIGHTEST, parse
 from ..core.messages import Completed
 from ..core.transcript import pieces
-from ..core.types import AudioFormat, Hotword, Sentence
-from . import Frame, Open, Wishes, milliseconds
+from ..core.types import AudioFormat, Sentence
+from ..core.written import MARKS
+from . import Frame, Open, milliseconds
 from .dialect import (
+    DAMAGED,
     Close,
     Command,
     Configure,
@@ -33,47 +33,19 @@ from .dialect import (
     from_json,
     to_json,
 )
-from .socketio_read import LANGUAGES
+from .funasr_read import Options, read_options
 
-log = logging.getLogger(__name__)
-
-MODES = ("2pass", "online", "offline")
-MARKS = "，。？！、；：,.?!;:"
-RAW = ("pcm", "s16le", "wav", "others")  # what begins like a WAV file is one, whatever it is called
-CONTAINERS = (b"ID3", b"OggS", b"fLaC", b"\x1aE\xdf\xa3", b"#!AMR", b"\xff\xfb", b"\xff\xf3", b"\xff\xf1", b"\xff\xf9")
-RATES = (8_000, 48_000)
 BAD_IN_A_ROW = 3
 CODES = {"bad_parameter": "bad_config", "not_ready": "busy", "backend_failed": "internal"}
 TRY_LATER = {"busy", "not_ready"}
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    mode: str = "2pass"
-    wav_name: str = "demo"
-    format: str = "pcm"
-    rate: int = 16_000
-    itn: bool = True
-    language: str = "auto"
-    hotwords: tuple[Hotword, ...] = ()
-
-    def wishes(self) -> Wishes:
-        streams = self.mode != "offline"
-        return Wishes(
-            language=self.language,
-            hotwords=self.hotwords,
-            stream=streams,
-            second_pass=self.mode != "online",
-            itn=self.itn,
-            llm=False,
-        )
 
 
 class FunAsr(Dialect):
     def __init__(self, handshake: Handshake) -> None:
         self._options = Options()
         self._open = False  # a recording takes audio
-        self._deaf = False  # this input was refused; its audio is for nobody
+        self._deaf = False  # this input was refused, or turned out to be damaged; its audio is for nobody
+        self._broken: _Input | None = None  # the one that turned out to be
         self._over = False  # the last message was the end of an input
         self._bad = 0  # messages in a row that were no JSON
         self._writer: _Input | None = None
@@ -100,9 +72,7 @@ class FunAsr(Dialect):
             return
         if not self._open:
             self._over, self._deaf = False, True
-            if audio.startswith(CONTAINERS):
-                raise XingjiError("unsupported_format", field="wav_format")
-            yield Open(self._options.wishes(), AudioFormat("pcm", self._options.rate))
+            yield Open(self._options.wishes(), AudioFormat(self._options.codec, self._options.rate))
             self._open, self._deaf = True, False
         yield Frame(audio)
 
@@ -110,12 +80,13 @@ class FunAsr(Dialect):
         if body.get("is_speaking") is False or body.get("is_finished") is True:
             if not self._open:
                 with suppress(XingjiError):  # an end that says odd things is an end all the same
-                    self._options = _read(body, self._options)
+                    self._options = read_options(body, self._options)
             yield from self._end(body.get("is_end") is True)
             return
         before = Options() if self._over else self._options
+        self._broken = None
         self._over, self._deaf = False, not self._open  # deaf until the options turn out to be good
-        options = _read(body, before)
+        options = read_options(body, before)
         self._deaf = False
         if self._open:
             options = replace(options, mode=before.mode)  # an input stays what it began as
@@ -124,8 +95,11 @@ class FunAsr(Dialect):
         self._options = options
 
     def _end(self, acknowledge: bool) -> Iterator[Command]:
-        refused, repeated = self._deaf, self._over
-        self._over, self._deaf = True, False
+        refused, repeated, broken = self._deaf, self._over, self._broken
+        self._over, self._deaf, self._broken = True, False, None
+        if broken is not None and not broken.over:
+            broken.acknowledge = acknowledge
+            return
         if self._open and self._writer is not None:
             self._open = False
             self._writer.acknowledge = acknowledge
@@ -149,6 +123,9 @@ class FunAsr(Dialect):
         match error.code:
             case "connection_timeout":
                 return (Close(1000, error.code),)
+            case code if code in DAMAGED and recording_id is not None and self._writer is not None:
+                self._writer.failure = error  # what was understood so far is told first
+                return ()
             case "overloaded" | "bad_audio" | "no_session":
                 return ()  # no input ends with it, and this protocol has no word for it
             case code if code in TRY_LATER:
@@ -159,10 +136,10 @@ class FunAsr(Dialect):
     def complaint(self, error: XingjiError, last: bool = True) -> str:
         return _complaint(self._options, error, last)
 
-    def full(self, writer: "_Input") -> None:
-        """A limit has stopped this recording."""
-        if writer is self._writer:
-            self._open = False
+    def full(self, writer: "_Input", deaf: bool) -> None:
+        """A limit has stopped this recording. ``deaf``: the rest of its input is for nobody."""
+        if writer is self._writer and self._open:
+            self._open, self._deaf, self._broken = False, deaf, writer if deaf else None
 
 
 class _Input(InOrder):
@@ -172,6 +149,8 @@ class _Input(InOrder):
         super().__init__(corrected=False)
         self._dialect, self._options = dialect, options
         self.acknowledge = False
+        self.failure: XingjiError | None = None  # how the input ends once all is told; None: well
+        self.over = False  # all is told
         self._stopped: str | None = None
         self._shown = ""  # of the sentence that is being told, without punctuation
         self._before = ""  # the text before it
@@ -182,7 +161,7 @@ class _Input(InOrder):
     def stopped(self, reason: str, received: int, received_bytes: int) -> Frames:
         self._stopped = reason
         if reason != "client":
-            self._dialect.full(self)
+            self._dialect.full(self, deaf=reason == "undecodable")
         return ()
 
     def partial(self, sentence: Sentence) -> Frames:
@@ -221,18 +200,19 @@ class _Input(InOrder):
         return (self._json(held),) if held is not None else ()
 
     def final(self, event: Completed | None) -> Frames:
-        failed = event is None or (not any(s.text for s in event.sentences) and _lost(event))
-        if failed:
+        self.over = True
+        if self.failure is None and (event is None or event.unread):
+            self.failure = XingjiError("internal")
+        text = "".join(pieces(s.text for s in self._sentences))
+        if self.failure is not None:
             held = (self._json(self._held),) if self._held is not None else ()
-            error = XingjiError("internal")
-            frames: Frames = (*held, _complaint(self._options, error, last=True))
+            frames: Frames = (*held, _complaint(self._options, self.failure, last=True, text=text))
         elif self._held is not None:
             frames = (self._json(self._held | {"is_final": True}),)
         else:
-            text = "".join(pieces(s.text for s in self._sentences))
             frames = (self.result(text, self._sentences),)
         if self.acknowledge:
-            frames += (self.acknowledgement("internal" if failed else None),)
+            frames += (self.acknowledgement(None if self.failure is None else _code(self.failure)),)
         return frames + ((Close(1000, "idle"),) if self._stopped == "idle" else ())
 
     def result(self, text: str, sentences: list[Sentence]) -> str:
@@ -248,16 +228,17 @@ class _Input(InOrder):
         return to_json({**body, "wav_name": self._options.wav_name})
 
 
-def _complaint(options: Options, error: XingjiError, last: bool) -> str:
-    said = f"{CODES.get(error.code, error.code)}: {error.meaning.zh} {error.meaning.en}"
+def _code(error: XingjiError) -> str:
+    return CODES.get(error.code, error.code)
+
+
+def _complaint(options: Options, error: XingjiError, last: bool, text: str = "") -> str:
+    """``text``: what was understood all the same."""
+    said = f"{_code(error)}: {error.meaning.zh} {error.meaning.en}"
     if error.field is not None:
         said += f" ({error.field})"
-    told = {"mode": options.mode, "wav_name": options.wav_name, "text": "", "is_final": last, "error": said}
+    told = {"mode": options.mode, "wav_name": options.wav_name, "text": text, "is_final": last, "error": said}
     return to_json(told)
-
-
-def _lost(event: Completed) -> bool:
-    return any(reason != "empty" for readings in event.readings for _, reason in readings.lost)
 
 
 def _after(before: str, text: str) -> str:
@@ -294,87 +275,3 @@ def _tokens(text: str) -> list[str]:
             tokens.append(char)
         word = latin
     return tokens
-
-
-# -- options --------------------------------------------------------------------------------
-
-
-def _read(body: Mapping[str, Any], before: Options) -> Options:
-    """What a message changes. Raises XingjiError("bad_config") for what decides how the input is heard."""
-    mode = body.get("mode", before.mode)
-    if mode not in MODES:
-        raise XingjiError("bad_config", field="mode")
-    rate = body.get("audio_fs", before.rate)
-    if isinstance(rate, bool) or not isinstance(rate, int) or not RATES[0] <= rate <= RATES[1]:
-        raise XingjiError("bad_config", field="audio_fs")
-    format = body.get("wav_format", before.format)
-    if not isinstance(format, str) or format.lower() not in RAW:
-        raise XingjiError("unsupported_format", field="wav_format")
-    name = body.get("wav_name", before.wav_name)
-    language = body.get("svs_lang", before.language)
-    return Options(
-        mode=mode,
-        wav_name=name[:200] if isinstance(name, str) else before.wav_name,
-        format=format,
-        rate=rate,
-        itn=_flag(body.get("itn", body.get("svs_itn")), before.itn),
-        language=language if language in LANGUAGES else "auto",
-        hotwords=read_hotwords(body["hotwords"]) if "hotwords" in body else before.hotwords,
-    )
-
-
-def _flag(value: object, default: bool) -> bool:
-    if isinstance(value, str):
-        return value.lower() in ("true", "1")
-    return bool(value) if isinstance(value, int) else default
-
-
-def read_hotwords(value: object) -> tuple[Hotword, ...]:
-    """``{"词": 20}`` as JSON, or words separated by commas or by spaces, each perhaps followed by its weight.
-
-    What cannot be read is left out: clients of this protocol expect no complaint.
-    """
-    if isinstance(value, str) and value.lstrip().startswith("{"):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            log.warning("hotwords are no JSON and are ignored")
-            return ()
-    if isinstance(value, str):
-        value = _words(value)
-    if not isinstance(value, dict):
-        return ()
-    found: dict[str, Hotword] = {}
-    for word, weight in value.items():
-        known = isinstance(weight, int | float) and not isinstance(weight, bool)
-        item: dict[str, Any] = {"text": str(word).strip()}
-        if known:
-            item["weight"] = int(min(max(weight, LIGHTEST), HEAVIEST))
-        try:
-            found.update((hotword.text, hotword) for hotword in parse([item]))
-        except XingjiError:
-            log.info("a hotword was left out")
-        if len(found) == LARGEST_TABLE:
-            break
-    return tuple(found.values())
-
-
-def _words(text: str) -> dict[str, int | None]:
-    text = text.replace("，", ",")
-    parts = text.replace("\n", ",").split(",") if "," in text or "\n" in text else [text]
-    found: dict[str, int | None] = {}
-    for part in parts:
-        words = part.split()
-        if len(parts) > 1 and len(words) > 1:  # a word of several, with or without its weight
-            numbered = words[-1].isdecimal()
-            found[" ".join(words[:-1] if numbered else words)] = int(words[-1][:4]) if numbered else None
-            continue
-        last = None
-        for word in words:
-            if word.isdecimal() and last is not None:
-                found[last] = int(word[:4])
-                last = None
-            else:
-                found[word] = None
-                last = word
-    return found

@@ -3,17 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from .realtime import Invalid, whole
+
 CODECS = {"pcm": "s16le", "pcm16": "s16le", "wav": "pcm", "opus": "opus"}
 RATES = (8_000, 48_000)
 SILENCES = (200, 6_000)  # ms
-
-
-class Invalid(Exception):
-    """The client's fault; the session goes on."""
-
-    def __init__(self, code: str, message: str, param: str | None = None) -> None:
-        super().__init__(message)
-        self.code, self.param = code, param
 
 
 def read_options(asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -30,7 +24,7 @@ def read_options(asked: Mapping[str, Any]) -> dict[str, Any]:
             raise Invalid("invalid_value", "不支持的音频格式。 Unsupported audio format.", "input_audio_format")
         found["input_audio_format"] = format
     if rate is not None:
-        found["sample_rate"] = _number(rate, RATES, "sample_rate")
+        found["sample_rate"] = whole(rate, RATES, "sample_rate")
     if "input_audio_transcription" in asked:
         transcription = asked["input_audio_transcription"]
         if not isinstance(transcription, dict | None):
@@ -53,10 +47,4 @@ def _turn_detection(asked: object) -> dict[str, Any] | None:
     if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not -1 <= threshold <= 1:
         raise Invalid("invalid_value", "应为 -1 到 1。 must be -1 to 1.", "turn_detection.threshold")
     checked = {"type": "server_vad", "threshold": threshold}
-    return {**asked, **checked, "silence_duration_ms": _number(silence, SILENCES, "turn_detection.silence_duration_ms")}
-
-
-def _number(value: object, limits: tuple[int, int], name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not limits[0] <= value <= limits[1]:
-        raise Invalid("invalid_value", f"应为 {limits[0]} 到 {limits[1]}。 must be in range.", name)
-    return value
+    return {**asked, **checked, "silence_duration_ms": whole(silence, SILENCES, "turn_detection.silence_duration_ms")}

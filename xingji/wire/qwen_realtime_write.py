@@ -1,73 +1,45 @@
-"""What is told in Qwen's realtime recognition: events, items, and the two ways in which an item comes to be.
+"""What is told in Qwen's realtime recognition: events, items, and how an item comes to be where the server detects it.
 
 Emotions are not known here, so ``emotion`` is null.
 """
 
-import itertools
-import uuid
 from collections.abc import Iterator
-from typing import Any
 
 from ..core.errors import XingjiError
 from ..core.messages import Completed, Event, SpeechEnded
-from ..core.transcript import join
 from ..core.types import Sentence
 from . import milliseconds
 from .dashscope_write import why
-from .dialect import Close, Frames, InOrder, Writer, to_json
+from .dialect import Close, Frames, InOrder
+from .realtime_write import TRANSCRIPTION, Item, Telling
 
-TRANSCRIPTION = "conversation.item.input_audio_transcription."
 
-
-class Telling:
-    """What is counted over the whole connection, and how an event looks."""
-
+class QwenTelling(Telling):
     def __init__(self) -> None:
-        self.id = uuid.uuid4().hex
-        self._events = (f"event_{self.id}_{n}" for n in itertools.count(1))
-        self._items = (f"item_{self.id}_{n}" for n in itertools.count(1))
+        super().__init__()
         self._last_item = ""
         self.language: str | None = None  # that the client has named
-        self.open = False  # a recording takes audio
-        self.unfinished = 0  # recordings
-        self.finishing = False
         self.base = 0  # samples of the recordings before this one
 
-    def event(self, kind: str, **more: Any) -> str:
-        return to_json({"event_id": next(self._events), "type": kind, **more})
-
-    def error(self, kind: str, code: str, message: str, param: str | None, asked: str | None) -> str:
-        """``asked``: the client's event that this is about."""
-        error = {"type": kind, "code": code, "message": message, "param": param, "event_id": asked}
-        return self.event("error", error=error)
-
-    def item(self) -> tuple[str, str]:
-        """A new item, and the one before it."""
+    def item(self) -> "QwenItem":
         before, self._last_item = self._last_item, next(self._items)
-        return self._last_item, before
+        return QwenItem(self, self._last_item, before)
 
-    def full(self) -> None:
-        """A limit has stopped the recording; audio that comes begins another one."""
-        self.open = False
+    def farewell(self) -> Frames:
+        return (self.event("session.finished"),)
 
     def over(self, length: int) -> Frames:
-        """A recording is, after so many samples."""
         self.base += length
-        self.unfinished -= 1
-        done = self.finishing and not self.unfinished
-        return (self.event("session.finished"),) if done else ()
+        return super().over(length)
 
     def broken(self) -> Frames:
         failure = why(XingjiError("internal"))
         return (self.error("server_error", failure.code, str(failure), None, None), Close(1011, failure.code))
 
 
-class _Item:
-    """What is told of one item."""
-
-    def __init__(self, telling: Telling) -> None:
-        self._telling = telling
-        self.id, self.before = telling.item()
+class QwenItem(Item):
+    def __init__(self, telling: QwenTelling, id: str, before: str) -> None:
+        self._telling, self.id, self._before = telling, id, before
         self._confirmed = ""  # never changes or shrinks
         self.stopped = False
 
@@ -77,7 +49,7 @@ class _Item:
             "id": self.id, "object": "realtime.item", "type": "message", "status": "in_progress", "role": "user",
             "content": [{"type": "input_audio", "transcript": None}],
         }  # fmt: skip
-        created = self._telling.event("conversation.item.created", previous_item_id=self.before, item=item)
+        created = self._telling.event("conversation.item.created", previous_item_id=self._before, item=item)
         return (started, created)
 
     def text(self, sentence: Sentence) -> str:
@@ -90,18 +62,18 @@ class _Item:
     def ended(self, at: int) -> Frames:
         self.stopped = True
         stopped = self._telling.event("input_audio_buffer.speech_stopped", audio_end_ms=at, item_id=self.id)
-        return (stopped, self.committed())
+        return (stopped, *self.committed())
 
-    def committed(self) -> str:
-        return self._telling.event("input_audio_buffer.committed", previous_item_id=self.before, item_id=self.id)
+    def committed(self) -> Frames:
+        return (self._telling.event("input_audio_buffer.committed", previous_item_id=self._before, item_id=self.id),)
 
-    def completed(self, text: str, language: str | None) -> str:
-        return self._said("completed", language, transcript=text)
+    def completed(self, text: str, language: str | None, length: int) -> Frames:
+        return (self._said("completed", language, transcript=text),)
 
-    def failed(self) -> str:
+    def failed(self) -> Frames:
         failure = why(XingjiError("internal"))
         error = {"code": failure.code, "message": str(failure), "param": None}
-        return self._telling.event(TRANSCRIPTION + "failed", item_id=self.id, content_index=0, error=error)
+        return (self._telling.event(TRANSCRIPTION + "failed", item_id=self.id, content_index=0, error=error),)
 
     def _said(self, kind: str, language: str | None, **more: str) -> str:
         about = {
@@ -116,10 +88,10 @@ class _Item:
 class Detected(InOrder):
     """The server finds the sentences, each of which is an item."""
 
-    def __init__(self, telling: Telling) -> None:
+    def __init__(self, telling: QwenTelling) -> None:
         super().__init__(corrected=False)
         self._telling = telling
-        self._item: _Item | None = None
+        self._item: QwenItem | None = None
         self._number: int | None = None  # of the core's sentence that is being told
 
     def stopped(self, reason: str, received: int, received_bytes: int) -> Frames:
@@ -136,7 +108,7 @@ class Detected(InOrder):
         return milliseconds(self._telling.base + sample)
 
     def began(self, number: int, at: int) -> Frames:
-        self._number, self._item = number, _Item(self._telling)
+        self._number, self._item = number, self._telling.item()
         return self._item.began(self._at(at))
 
     def partial(self, sentence: Sentence) -> Frames:
@@ -151,37 +123,9 @@ class Detected(InOrder):
             end = sentence.end if sentence is not None and sentence.end is not None else 0
             frames = item.ended(self._at(end))
         if sentence is not None and not sentence.text:
-            return (*frames, item.failed())
+            return (*frames, *item.failed())
         text, language = (sentence.text, sentence.language) if sentence is not None else ("", None)
-        return (*frames, item.completed(text, language))
+        return (*frames, *item.completed(text, language, 0))
 
     def final(self, event: Completed | None) -> Frames:
         return self._telling.over(event.length) if event is not None else self._telling.broken()
-
-
-class Committed(Writer):
-    """The client commits; what lies between is one item."""
-
-    def __init__(self, telling: Telling) -> None:
-        self._telling = telling
-        self._item: _Item | None = None
-
-    def stopped(self, reason: str, received: int, received_bytes: int) -> Frames:
-        if reason == "client":
-            return ()
-        self._telling.full()
-        return (self.committed(),)
-
-    def committed(self) -> str:
-        self._item = _Item(self._telling)
-        return self._item.committed()
-
-    def final(self, event: Completed | None) -> Frames:
-        item = self._item or _Item(self._telling)
-        over = self._telling.over(event.length if event is not None else 0)
-        lost = event is None or {reason for r in event.readings for _, reason in r.lost} - {"empty"}
-        text = join(sentence.text for sentence in event.sentences) if event is not None else ""
-        if lost and not text:
-            return (item.failed(), *over)
-        languages = [sentence.language for sentence in event.sentences] if event is not None else []
-        return (item.completed(text, next(iter(languages), None)), *over)

@@ -13,8 +13,8 @@ from typing import Any
 from ..core.errors import XingjiError
 from ..core.messages import Completed, Event, SentenceRevised
 from ..core.transcript import join
-from ..core.types import SAMPLE_RATE, AudioFormat, Sentence, Stage
-from . import Frame, Open, Wishes, milliseconds
+from ..core.types import AudioFormat, Sentence, Stage
+from . import NO_END, Frame, Open, Wishes, milliseconds
 from .dialect import (
     Cancel,
     Close,
@@ -33,7 +33,6 @@ from .dialect import (
 from .socketio_read import LANGUAGES, read_hotwords
 
 WIDTHS = {"s16le": 2, "f32le": 4}  # bytes of a sample
-NO_END = 3600 * SAMPLE_RATE  # silence that ends a sentence: none, the client says where it ends
 SHORTEST_MS = 200  # nobody says anything in less
 LONGEST_S = 120  # audio without a mark, then the sentence ends here
 WAITING = 8  # sentences of one connection that are being recognised
@@ -203,8 +202,7 @@ class _Sentence(Writer):
         if event is None:
             return deliver(id, (self._dialect.complaint(XingjiError("internal"), id),))
         text = join(sentence.text for sentence in event.sentences)
-        lost = {reason for readings in event.readings for _, reason in readings.lost} - {"empty"}
-        if lost and not text:
+        if event.unread:
             return deliver(id, (self._dialect.complaint(XingjiError("backend_failed"), id),))
         return deliver(id, (self._dialect.result(id, text, milliseconds(event.length)),))
 

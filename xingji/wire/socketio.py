@@ -37,8 +37,9 @@ FALLBACKS = {"circuit_open": "http_error"}  # what the corrector calls it -> wha
 
 def source(sentence: Sentence) -> str:
     """Which engine the text of a sentence is from."""
-    second = sentence.second_by if sentence.stage is Stage.SECOND_PASS else ""
-    return second or SOURCES[sentence.stage]
+    stage = Stage.SECOND_PASS if sentence.previewed else sentence.stage
+    second = sentence.second_by if stage is Stage.SECOND_PASS else ""
+    return second or SOURCES[stage]
 
 
 def write_error(error: XingjiError, recording_id: str | None = None) -> Message:

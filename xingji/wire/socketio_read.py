@@ -5,7 +5,7 @@ import base64
 from typing import Any, TypeVar
 
 from ..core.errors import XingjiError
-from ..core.hotwords import parse
+from ..core.hotword_table import parse
 from ..core.types import AudioFormat, Hotword
 from . import ID, PACES, Frame, Open, Pace, Wishes, milliseconds, samples
 

@@ -9,8 +9,14 @@ from .dashscope import Inference
 from .dashscope_write import refused
 from .dialect import Dialect, Handshake, to_json
 from .funasr import FunAsr
+from .nls import PATHS as NLS
+from .nls import Nls
+from .nls_write import refused as nls_refused
+from .openai_realtime import PATH as OPENAI
+from .openai_realtime import SUBPROTOCOL, OpenAiRealtime
+from .openai_realtime_write import refused as refused_by_openai
 from .qwen_realtime import PATH as QWEN
-from .qwen_realtime import Realtime
+from .qwen_realtime import QwenRealtime
 from .simple import Simple
 
 
@@ -49,6 +55,7 @@ class Entry:
     clients: tuple[str, ...]  # with which a test has proven it
     subprotocols: tuple[str, ...] = ()  # selected where the client offers one of them
     refuse: Callable[[XingjiError], Refusal] = refusal
+    secrets: bool = False  # a client secret opens it too
 
 
 TABLE: tuple[Entry, ...] = (
@@ -89,10 +96,34 @@ TABLE: tuple[Entry, ...] = (
         title="千问实时语音识别（DashScope）",
         title_en="Qwen's realtime recognition (DashScope)",
         paths=(QWEN,),
-        make=Realtime,
+        make=QwenRealtime,
         features=("partials", "server_vad", "manual", "sample_rate", "wav", "api_key"),
         document="docs/protocols/dashscope.md",
         clients=("dashscope 1.25, 2.0 (Python)", "websockets"),
         refuse=lambda error: Refusal(*refused(error)),
+    ),
+    Entry(
+        name="nls",
+        title="阿里云智能语音交互（NLS）：实时转写、一句话识别",
+        title_en="Alibaba's Intelligent Speech Interaction (NLS): transcriber, recogniser",
+        paths=NLS,
+        make=Nls,
+        features=("partials", "vocabulary", "sample_rate", "wav", "connection_reuse", "api_key"),
+        document="docs/protocols/nls.md",
+        clients=("nls (Python)", "websockets"),
+        refuse=lambda error: Refusal(*nls_refused(error)),
+    ),
+    Entry(
+        name="openai-realtime",
+        title="OpenAI Realtime 转写会话（GA 与 beta）",
+        title_en="OpenAI's Realtime transcription sessions (GA and beta)",
+        paths=(OPENAI,),
+        make=OpenAiRealtime,
+        features=("partials", "server_vad", "manual", "hotwords", "24khz", "g711", "client_secrets", "api_key"),
+        document="docs/protocols/openai_realtime.md",
+        clients=("openai 3.52 (Python)", "openai 7.55 (Node)", "websockets"),
+        subprotocols=(SUBPROTOCOL,),
+        refuse=lambda error: Refusal(*refused_by_openai(error)),
+        secrets=True,
     ),
 )
