@@ -73,6 +73,7 @@ class DashScopeWire:
         """It is of no use any more, whether or not it is closed already."""
         if line is self._socket:
             self._socket = None
+            self._over()
             self._on_line("offline")
 
     def start(self, options: dict[str, Any]) -> None:
@@ -117,7 +118,6 @@ class DashScopeWire:
 
     def cancel(self) -> None:
         """The protocol has no other way to give up a task."""
-        self._over()
         self.close()
         self._on_event("recording_cancelled", {})
 
@@ -156,7 +156,6 @@ class DashScopeWire:
         header, payload = message["header"], message["payload"]
         task, event = header["task_id"], header["event"]
         if event == "task-failed":  # nothing can follow
-            self._over()
             told = {"code": header["error_code"], "message": header["error_message"], "fatal": True}
             self._on_event("error", told)
             self._leave(line)  # the server closes it

@@ -52,7 +52,7 @@ export class DashScopeWire {
   /** The socket is of no use any more, whether or not it is closed already. */
   #leave() {
     this.#socket = this.#open = null;
-    clearInterval(this.#watch);
+    this.#over();
     this.#parts.onLine('offline');
   }
 
@@ -63,7 +63,7 @@ export class DashScopeWire {
   /** @param {any} options */
   async start({ format = 's16le', sample_rate = 16_000, language, hotwords, ...parameters }) {
     this.acceptedMs = 0;
-    const id = crypto.randomUUID?.() ?? Array.from(crypto.getRandomValues(new Uint8Array(16)), (x) => x.toString(16).padStart(2, '0')).join('');
+    const id = Array.from(crypto.getRandomValues(new Uint8Array(16)), (x) => x.toString(16).padStart(2, '0')).join('');
     this.#task = { id, revisions: new Map() };
     try {
       /** @type {any} */
@@ -107,7 +107,6 @@ export class DashScopeWire {
 
   /** The protocol has no other way to give up a task. */
   cancel() {
-    this.#over();
     this.#socket?.close();
     this.#leave();
     this.#parts.onEvent({ name: 'recording_cancelled', data: {} });
@@ -125,7 +124,7 @@ export class DashScopeWire {
 
   #hear({ header, payload }) {
     if (header.task_id !== this.#task?.id && header.event !== 'task-failed') return;
-    const tell = (name, data) => this.#parts.onEvent({ name, data: { recording_id: this.#task.id, ...data } });
+    const tell = (name, data) => this.#parts.onEvent({ name, data: { recording_id: header.task_id, ...data } });
     switch (header.event) {
       case 'task-started':
         tell('recording_started', {});
@@ -134,11 +133,10 @@ export class DashScopeWire {
         if (!payload.output.sentence.heartbeat) tell('transcription', this.#transcription(payload.output.sentence));
         break;
       case 'task-finished':
+        this.#over(); // first: whoever hears the result may begin the next
         tell('final_result', { duration_ms: (payload.usage?.duration ?? 0) * 1_000 });
-        this.#over();
         break;
       case 'task-failed': // nothing can follow
-        this.#over();
         this.#parts.onEvent({ name: 'error', data: { code: header.error_code, message: header.error_message, fatal: true } });
         this.#leave(); // the server closes it
         break;

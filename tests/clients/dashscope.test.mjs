@@ -123,6 +123,13 @@ test('containers have their name there; hotwords become a vocabulary and go with
   sockets[0].say('task-started');
   await starting;
   client.cancel();
+  const again = client.start({ hotwords: ['林滔'] });
+  sockets[1].open();
+  await settle();
+  await settle();
+  sockets[1].close();
+  await assert.rejects(again, { code: 'connection_lost' });
+  assert.deepEqual(asked.map(([, { action }]) => action), ['create_vocabulary', 'delete_vocabulary', 'create_vocabulary', 'delete_vocabulary']);
   const [[address, created, key], [, deleted]] = asked;
   assert.deepEqual([address, key], ['https://host/asr/api/v1/services/audio/asr/customization', 'Bearer key']);
   assert.deepEqual(created, { action: 'create_vocabulary', target_model: 'paraformer-realtime-v2', prefix: 'client', vocabulary: [{ text: '林滔', weight: 4 }] });

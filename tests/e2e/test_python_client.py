@@ -133,13 +133,14 @@ def test_a_connection_that_breaks(server: Server) -> None:
 def test_dashscope_keeps_nothing_of_a_task_whose_connection_broke(server: Server) -> None:
     heard = Heard()
     with AsrClient(server.url, protocol="dashscope", **heard.callbacks) as client:
-        client.start()
+        client.start(hotwords=["林滔"])
         client.send(bytes(FRAME))
         client._wire._socket.sock.shutdown(socket.SHUT_RDWR)
         with pytest.raises(AsrError) as lost:
             client.stop(60)
         assert lost.value.code == "connection_lost" and lost.value.retryable
         assert len(heard.named("on_interrupted")) == 1 and client.state.phase == "interrupted"
+    server.wait(lambda: not list(server.tables.glob("*.json")), 20)
 
 
 @pytest.mark.parametrize(("protocol", "code"), [("socketio", "bad_config"), ("dashscope", "InvalidParameter")])
