@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xingji.core.ctc import Token, greedy
+from xingji.core.ctc import Array, Token, greedy, log_posteriors
 from xingji.core.spotting import (
     Placed,
     Reading,
@@ -50,7 +50,11 @@ def heard(*places: dict[str, float]) -> Reading:
             row[0] += max(0.0, 1 - row.sum())
             rows.append(np.log(row))
     logits = np.array(rows, np.float32)
-    return Reading(logits, greedy(logits, 0), VOCABULARY, 0)
+    return Reading(logits, written(logits), VOCABULARY, 0)
+
+
+def written(logits: Array) -> list[Token]:
+    return greedy(logits.argmax(axis=-1), log_posteriors(logits).max(axis=-1), 0)
 
 
 def words(reading: Reading, *table: Spelt) -> list[tuple[int, int, str]]:
@@ -144,7 +148,7 @@ def test_many_alternatives_are_cut_to_the_best() -> None:
     vocabulary = Vocabulary(pieces, [[f"s{number}"] if piece else [] for number, piece in enumerate(pieces)])
     row = np.linspace(0, 1, len(pieces), dtype=np.float32)
     row[0] = -9
-    reading = Reading(row[None], greedy(row[None], 0), vocabulary, 0)
+    reading = Reading(row[None], written(row[None]), vocabulary, 0)
     assert len(reading.heard[0]) <= 17
 
 

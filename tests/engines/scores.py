@@ -60,7 +60,12 @@ def segment_scores(engine: SenseVoice, sounds: list[Samples], monkeypatch: pytes
         patch.setattr(engine, "network", spy)
         engine.transcribe([Transcribe(1, sound, "auto", True) for sound in sounds])
     (answer,) = kept
-    return log_softmax(engine.network.fetched(answer))
+    encoded, best, sure = map(engine.network.fetched, answer)
+    logits = engine.head.fetched(engine.head(encoded.reshape(-1, encoded.shape[2])))
+    scores = log_softmax(logits.reshape(*best.shape, -1))
+    assert np.array_equal(best, scores.argmax(axis=-1))
+    assert np.allclose(sure, scores.max(axis=-1), atol=1e-4)
+    return scores
 
 
 class Spied:

@@ -94,9 +94,12 @@ class Played:
     def __init__(self, pick: Any) -> None:
         self._pick = pick
 
-    def __call__(self, words: Any, bias: Any) -> Any:
-        assert bias.shape == (words.shape[1], words.shape[1])
-        return np.eye(6)[self._pick(words[0, :, 0])][None]
+    def __call__(self, words: Any, lengths: Any) -> Any:
+        assert words.shape[:2] == (len(lengths), max(lengths))
+        scores = np.zeros((*words.shape[:2], 6))
+        for row, length in enumerate(lengths):
+            scores[row, :length] = np.eye(6)[self._pick(words[row, :length, 0])]
+        return scores
 
     def fetched(self, result: Any) -> Any:
         return result
@@ -218,4 +221,6 @@ def test_scores_are_those_of_the_stock_class(punc: CtPunc, stock: Callable[[str]
         theirs, _ = auto.model.punc_forward(
             text=ids, text_lengths=torch.tensor([ids.shape[1]]), vad_indexes=torch.zeros(1, dtype=torch.int64)
         )
-    assert np.abs(punc.scores(pieces) - theirs[0].numpy()).max() <= 1e-4
+    alone, shorter = punc.scores([pieces, pieces[: len(pieces) // 2 + 1]])  # company changes nothing
+    assert np.abs(alone - theirs[0].numpy()).max() <= 1e-4
+    assert np.abs(shorter - punc.scores([pieces[: len(pieces) // 2 + 1]])[0]).max() <= 1e-4

@@ -22,15 +22,15 @@ class Token:
     confidence: float
 
 
-def greedy(logits: Array, blank: int) -> list[Token]:
-    """The best token of every frame, repetitions put together and blanks left out, in order."""
-    best = logits.argmax(axis=-1)
+def greedy(best: NDArray[np.int64], sure: Array, blank: int) -> list[Token]:
+    """The best token of every frame, repetitions put together and blanks left out, in order. ``sure``: the
+    log-posterior of each; both ``(T,)``."""
     changes = np.flatnonzero(np.append(True, best[1:] != best[:-1])) if len(best) else np.empty(0, np.int64)
     ends = np.append(changes[1:], len(best))
     chosen = best[changes] != blank
     tokens = []
     for id, first, end in zip(best[changes][chosen], changes[chosen], ends[chosen], strict=True):
-        surest = float(np.exp(log_posteriors(logits[first:end])[:, id].max()))
+        surest = float(np.exp(sure[first:end].max()))
         tokens.append(Token(int(id), int(first), int(end) - 1, round(min(1.0, surest), 3)))
     return tokens
 

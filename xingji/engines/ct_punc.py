@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from xingji.core.errors import EngineError
 from xingji.engines import Description, Revision
-from xingji.engines.loading import load
+from xingji.engines.loading import load, padded
 
 _BLOCK = 5  # tokens frozen at a time
 _AHEAD = 5  # tokens that must follow a block before it is frozen
@@ -60,49 +60,78 @@ class CtPunc:
         starts with a mark. Words with nothing in them stay "". Raises EngineError if the bare
         text did anything but grow.
         """
-        return [self._revise(*item) for item in items]
+        texts = [_grown(*item) for item in items]
+        while ready := [text for text in texts if text.freezes]:
+            shown = [(text.tokens[: len(text.state.frozen) + _BLOCK + _AHEAD], text.state.frozen) for text in ready]
+            for text, marks in zip(ready, self._predict(shown), strict=True):
+                text.state.frozen += marks[:_BLOCK]
+        spoken = [text for text in texts if text.tokens]
+        found = iter(self._predict([(text.tokens, text.state.frozen) for text in spoken]))
+        return [text.marked(next(found)) if text.tokens else Revision("", 0) for text in texts]
 
-    def _revise(self, state: Punctuator, bare: str, last: bool) -> Revision:
-        if not bare.startswith(state.bare):
-            raise EngineError("the streamed text changed instead of growing")
-        state.bare = bare
-        spans = [match.span() for match in _TOKEN.finditer(bare)]
-        tokens = [bare[start:end] for start, end in spans]
-        if not tokens:
-            return Revision("", 0)
-        whole = len(tokens) - (not last)  # the last word may still grow
-        while len(state.frozen) + _BLOCK + _AHEAD <= whole:
-            done = len(state.frozen)
-            state.frozen += self._predict(tokens[: done + _BLOCK + _AHEAD], state.frozen)[:_BLOCK]
-        marks = state.frozen + self._predict(tokens, state.frozen)
-        if not last:
+    def _predict(self, shown: Sequence[tuple[list[str], list[str]]]) -> list[list[str]]:
+        """Of (tokens, frozen marks) each: the marks after ``tokens[len(frozen):]``, seen from the last frozen sentence
+        end on."""
+        starts = []
+        for _, frozen in shown:
+            ends = [i + 1 for i, mark in enumerate(frozen) if mark in _ENDS]
+            starts.append(max([0, len(frozen) - _BEHIND, *ends[-1:]]))
+        scores = self.scores([tokens[start:] for (tokens, _), start in zip(shown, starts, strict=True)])
+        answers = []
+        for (tokens, frozen), start, own in zip(shown, starts, scores, strict=True):
+            marks = []
+            for index, i in enumerate(own[len(frozen) - start :].argmax(axis=-1).tolist(), len(frozen)):
+                marked = not _MARKS.isdisjoint(tokens[index : index + 2])  # the words bring a mark of their own
+                marks.append("" if marked else self._marks[i])
+            answers.append(marks)
+        return answers
+
+    def scores(self, texts: Sequence[Sequence[str]]) -> list[NDArray[np.float32]]:
+        """What the model thinks of each mark behind each token of each text, (tokens, marks)."""
+        if not texts:
+            return []
+        unknown = self._numbers["<unk>"]
+        rows = [self._embedding[[self._numbers.get(token, unknown) for token in tokens]] for tokens in texts]
+        lengths = [len(row) for row in rows]
+        scores = self.network.fetched(self.network(padded(rows), np.array(lengths)))
+        return [own[:length] for own, length in zip(scores, lengths, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A segment's words at one step."""
+
+    state: Punctuator
+    bare: str
+    last: bool
+    spans: list[tuple[int, int]]  # of the tokens
+    tokens: list[str]
+
+    @property
+    def freezes(self) -> bool:
+        """Does enough follow the next block?"""
+        whole = len(self.tokens) - (not self.last)  # the last word may still grow
+        return len(self.state.frozen) + _BLOCK + _AHEAD <= whole
+
+    def marked(self, open: list[str]) -> Revision:
+        """With these marks behind those that are frozen."""
+        frozen = self.state.frozen
+        marks = frozen + open
+        if not self.last:
             marks[-1] = ""
-        elif marks[-1] not in _ENDS and tokens[-1] not in _MARKS:
+        elif marks[-1] not in _ENDS and self.tokens[-1] not in _MARKS:
             marks[-1] = "。"
-        text = _render(bare, spans, marks)
-        stable = len(text) if last else len(_render(bare, spans[: len(state.frozen)], state.frozen))
+        text = _render(self.bare, self.spans, marks)
+        stable = len(text) if self.last else len(_render(self.bare, self.spans[: len(frozen)], frozen))
         return Revision(text, stable)
 
-    def _predict(self, tokens: list[str], frozen: list[str]) -> list[str]:
-        """Marks after ``tokens[len(frozen):]``, seen from the last frozen sentence end on."""
-        done = len(frozen)
-        ends = [i + 1 for i, mark in enumerate(frozen) if mark in _ENDS]
-        start = max([0, done - _BEHIND, *ends[-1:]])
-        best = self.scores(tokens[start:])[done - start :].argmax(axis=-1).tolist()
-        marks = []
-        for index, i in enumerate(best, done):
-            marked = not _MARKS.isdisjoint(tokens[index : index + 2])  # the words bring a mark of their own
-            marks.append("" if marked else self._marks[i])
-        return marks
 
-    def scores(self, tokens: Sequence[str]) -> NDArray[np.float32]:
-        """What the model thinks of each mark behind each of ``tokens``, (tokens, marks)."""
-        unknown = self._numbers["<unk>"]
-        numbers = [self._numbers.get(token, unknown) for token in tokens]
-        nothing_ahead = np.triu(np.full((len(numbers), len(numbers)), -np.inf, np.float32), 1)
-        (scores,) = self.network.fetched(self.network(self._embedding[numbers][None], nothing_ahead))
-        answer: NDArray[np.float32] = scores
-        return answer
+def _grown(state: Punctuator, bare: str, last: bool) -> _Text:
+    if not bare.startswith(state.bare):
+        raise EngineError("the streamed text changed instead of growing")
+    state.bare = bare
+    spans = [match.span() for match in _TOKEN.finditer(bare)]
+    return _Text(state, bare, last, spans, [bare[start:end] for start, end in spans])
 
 
 def _render(bare: str, spans: list[tuple[int, int]], marks: list[str]) -> str:

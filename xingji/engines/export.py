@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
+from onnxruntime.tools.symbolic_shape_infer import SymbolicShapeInference
 from torch import Tensor, nn
 
 from xingji.core.messages import Decode, NoSpeech, Transcribe
@@ -76,8 +77,8 @@ def _detector(model: Any) -> _Signature:
 
 def _punctuation(model: Any) -> _Signature:
     return _Signature(
-        {"words": torch.zeros(1, _WORDS, model.embed.embedding_dim), "bias": torch.zeros(_WORDS, _WORDS)},
-        {"words": {1: "words"}, "bias": {0: "words", 1: "words"}, "scores": {1: "words"}},
+        {"words": torch.zeros(_ROWS, _WORDS, model.embed.embedding_dim), "lengths": torch.tensor([_WORDS, _TOKENS])},
+        {"words": {0: "rows", 1: "words"}, "lengths": {0: "rows"}, "scores": {0: "rows", 1: "words"}},
         ("scores",),
     )
 
@@ -89,10 +90,15 @@ def _segment(model: Any) -> _Signature:
         {"features": features, "prompt": torch.tensor([[0, 1, 2, 14]] * _ROWS), "lengths": lengths},
         {
             **{"features": {0: "rows", 1: "frames"}, "prompt": {0: "rows"}, "lengths": {0: "rows"}},
-            "logits": {0: "rows", 1: "frames_and_prompt"},
+            **{name: {0: "rows", 1: "frames_and_prompt"} for name in ("encoded", "best", "sure")},
         },
-        ("logits",),
+        ("encoded", "best", "sure"),
     )
+
+
+def _head(model: Any) -> _Signature:
+    encoded = torch.zeros(_FRAMES, model.ctc.ctc_lo.in_features)
+    return _Signature({"encoded": encoded}, {"encoded": {0: "frames"}, "logits": {0: "frames"}}, ("logits",))
 
 
 def _encoder(model: Any) -> _Signature:
@@ -125,6 +131,7 @@ def _decoder(model: Any) -> _Signature:
     )
 
 
+_KEPT = "past."  # keys and values; between calls an int8 graph has them in half the bits, which its own rounding hides
 _BIAS = {0: "rows", 3: "past_and_frames"}
 _NEW = {1: "rows", 3: "frames"}
 
@@ -134,7 +141,7 @@ def _bias() -> Tensor:
 
 
 def _looked_back_on(layers: int, block: Any) -> tuple[dict[str, Tensor], dict[str, dict[int, str]]]:
-    names = [f"past.{number}" for number in range(2 * layers)]
+    names = [f"{_KEPT}{number}" for number in range(2 * layers)]
     return {name: torch.zeros(_ROWS, block.h, _PAST, block.d_k) for name in names}, {
         name: {0: "rows", 2: "past"} for name in names
     }
@@ -144,6 +151,7 @@ _SIGNATURES: Mapping[str, Callable[[Any], _Signature]] = {
     "detector": _detector,
     "punctuation": _punctuation,
     "segment": _segment,
+    "head": _head,
     "encoder": _encoder,
     "decoder": _decoder,
 }
@@ -151,20 +159,24 @@ _SIGNATURES: Mapping[str, Callable[[Any], _Signature]] = {
 
 def _write(network: nn.Module, call: _Signature, path: Path, precision: Precision) -> None:
     """Write ``network`` to ``path``."""
+    inputs = {
+        name: x.half() if precision == "int8" and name.startswith(_KEPT) else x for name, x in call.inputs.items()
+    }
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # of tracing, and of a newer exporter that needs more packages
         torch.onnx.export(
             network.eval(),
-            tuple(call.inputs.values()),
+            tuple(inputs.values()),
             str(path),
-            input_names=list(call.inputs),
+            input_names=list(inputs),
             output_names=list(call.outputs),
             dynamic_axes={name: dict(axes) for name, axes in call.varying.items()},
             opset_version=_OPSET,
             dynamo=False,
         )
-    if precision == "int8":
-        onnx.save(quantise(onnx.load(path)), path)
+    # Where two shapes are known to be the same, the runtime keeps one memory for both.
+    model = SymbolicShapeInference.infer_shapes(onnx.load(path), auto_merge=True)
+    onnx.save(quantise(model) if precision == "int8" else model, path)
 
 
 def _read_segment(engine: SenseVoice, clip: Samples) -> str:

@@ -23,7 +23,7 @@ _EXACT = ("FsmnVADStreaming", "CTTransformerStreaming")
 """Classes whose networks are so small that rounding gains nothing: their graphs are float32 whatever is asked for."""
 
 _LISTING = "graphs.json"
-_FORMAT = 2  # of the graphs and their listing; others are not looked at
+_FORMAT = 3  # of the graphs and their listing; others are not looked at
 
 
 def precisions(kind: str, wanted: str) -> tuple[Precision, ...]:
@@ -101,20 +101,23 @@ class Graph:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        self._names = [node.name for node in self._session.get_inputs()]
-        self._room = np.empty(0, np.float32)  # for ``stacked``: memory that is asked for anew costs more than copying
+        inputs = self._session.get_inputs()
+        self._names = [node.name for node in inputs]
+        # What is looked back on has half the bits where the graph says so.
+        self._kept = np.float16 if any(node.type == "tensor(float16)" for node in inputs) else np.float32
+        self._room = np.empty(0, self._kept)  # for ``stacked``: memory that is asked for anew costs more than copying
 
     def __call__(self, *inputs: Any) -> Any:
         outputs = self._session.run(None, dict(zip(self._names, inputs, strict=True)))
         return tuple(outputs) if len(outputs) > 1 else outputs[0]
 
     def zeros(self, *shape: int) -> Any:
-        return np.zeros(shape, np.float32)
+        return np.zeros(shape, self._kept)
 
     def stacked(self, kept: Sequence[Any]) -> Any:
         size = len(kept) * kept[0].size
         if self._room.size < size:
-            self._room = np.empty(size, np.float32)
+            self._room = np.empty(size, self._kept)
         first, *rest = kept[0].shape
         return np.stack(kept, axis=1, out=self._room[:size].reshape(first, len(kept), *rest))
 

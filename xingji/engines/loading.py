@@ -97,7 +97,7 @@ def steps(samples: Samples, size: int, last: bool) -> list[tuple[Samples, bool]]
 
 def padded(rows: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     """(n, F) each, to (B, longest, F), zero where a row has ended."""
-    whole = np.zeros((len(rows), max(len(row) for row in rows), rows[0].shape[1]), np.float32)
+    whole = np.zeros((len(rows), max(len(row) for row in rows), rows[0].shape[1]), rows[0].dtype)
     for place, row in zip(whole, rows, strict=True):
         place[: len(row)] = row
     return whole

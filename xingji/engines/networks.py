@@ -9,12 +9,16 @@ Shapes: B rows, T frames, F features of one, K frames of look-back, L layers, M 
 V vocabulary. Everything is float32 unless said.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from xingji.engines.layers import Batch, attended, convolved, looking_back, mixed, parts, projected, query_scale
+
+_PART = 1024  # tokens of a vocabulary that are scored at a time
 
 
 class Detector(nn.Module):
@@ -54,20 +58,25 @@ class Punctuation(nn.Module):
         self.layers = nn.ModuleList([*encoder.encoders0, *encoder.encoders])
         self.norm, self.head = encoder.after_norm, model.decoder
 
-    def forward(self, words: Tensor, bias: Tensor) -> Tensor:
-        """``words`` (1, M, F), embedded; ``bias`` (M, M), -inf where a row's word must not see a column's. Only the
-        last layer sees the words that follow. Returns scores (1, M, V)."""
-        x = self.positions(words * self.scale)
+    def forward(self, words: Tensor, lengths: Tensor) -> Tensor:
+        """``words`` (B, M, F), embedded; ``lengths`` (B,) int64, words of each row. Only the last layer sees the words
+        that follow. Returns scores (B, M, V)."""
+        batch = Batch.of(words)
+        places = torch.arange(words.shape[1], device=words.device)
+        inside = places[None] < lengths[:, None]
+        said = torch.where(places[None] <= places[:, None], 0.0, float("-inf"))[None, None]
+        whole = torch.where(inside, 0.0, float("-inf"))[:, None, None]
+        x, inside = batch.flat(self.positions(words * self.scale)), inside.reshape(-1, 1).to(words)
         for number, layer in enumerate(_stock(self.layers)):
-            sees = bias if number + 1 < len(self.layers) else torch.zeros_like(bias)
-            q, k, v = _projected(layer.norm1(x), layer.self_attn)
-            x = _mixed(layer, x, _attended(q, k, v, sees, layer.self_attn), v)
-        scores: Tensor = self.head(self.norm(x))
-        return scores
+            sees = said if number + 1 < len(self.layers) else whole
+            q, k, v = projected(layer.norm1(x), layer.self_attn)
+            v = v * inside
+            x = mixed(layer, x, attended(q, k, v, sees, layer.self_attn, batch), v, batch)
+        return batch.apart(self.head(self.norm(x)))
 
 
 class Segment(nn.Module):
-    """SenseVoice: whole segments to scores of every frame."""
+    """SenseVoice: whole segments to the best token of every frame."""
 
     def __init__(self, model: Any) -> None:
         """``model`` is a ``SenseVoiceSmall``."""
@@ -80,25 +89,61 @@ class Segment(nn.Module):
         self.head = model.ctc.ctc_lo
         self.scale = encoder.output_size() ** 0.5
 
-    def forward(self, features: Tensor, prompt: Tensor, lengths: Tensor) -> Tensor:
-        """``features`` (B, T, F), ``prompt`` (B, 4) and ``lengths`` (B,) int64, frames of each row: the logits
-        (B, 4 + T, V); the first four frames answer the prompt."""
+    def forward(self, features: Tensor, prompt: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """``features`` (B, T, F), ``prompt`` (B, 4) and ``lengths`` (B,) int64, frames of each row.
+
+        Returns of every frame the encoding (B, 4 + T, W), of which ``Head`` makes logits, the best token (B, 4 + T)
+        int64 and its log-probability (B, 4 + T). The first four frames answer the prompt.
+        """
         x = self.positions(torch.cat((self.prompts(prompt), features), dim=1) * self.scale)
+        batch = Batch.of(x)
         inside = torch.arange(x.shape[1], device=x.device)[None] < (lengths + prompt.shape[1])[:, None]
         bias = torch.where(inside, 0.0, float("-inf"))[:, None, None]
-        inside = inside.unsqueeze(2).to(x)
+        x, inside = batch.flat(x), inside.reshape(-1, 1).to(x)
         for layer in _stock(self.layers):
-            x = self._layer(layer, x, inside, bias)
+            x = self._layer(layer, x, inside, bias, batch)
         x = self.norm(x)
         for layer in _stock(self.upper):
-            x = self._layer(layer, x, inside, bias)
-        logits: Tensor = self.head(self.upper_norm(x))
-        return logits
+            x = self._layer(layer, x, inside, bias, batch)
+        x = self.upper_norm(x)
+        best, sure = self._best(x)
+        return batch.apart(x), batch.apart(best).squeeze(2), batch.apart(sure).squeeze(2)
 
-    def _layer(self, layer: Any, x: Tensor, inside: Tensor, bias: Tensor) -> Tensor:
-        q, k, v = _projected(layer.norm1(x), layer.self_attn)
+    def _best(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The best token of each frame and its log-probability, (n, 1) both, without the logits of all: they are many
+        times what the caches of a core hold. A part of the vocabulary at a time, they are still there when they are
+        read, and never leave the network."""
+        tops, places, sums = [], [], []
+        for start in range(0, self.head.out_features, _PART):
+            part = slice(start, start + _PART)
+            logits = F.linear(x, self.head.weight[part], self.head.bias[part])
+            top, place = logits.topk(1)
+            tops.append(top)
+            places.append(place + start)
+            sums.append(torch.exp(logits - top).sum(dim=1, keepdim=True))
+        every = torch.cat(tops, dim=1)
+        top, where = every.topk(1)
+        total = (torch.cat(sums, dim=1) * torch.exp(every - top)).sum(dim=1, keepdim=True)
+        return torch.cat(places, dim=1).gather(1, where), -torch.log(total)
+
+    def _layer(self, layer: Any, x: Tensor, inside: Tensor, bias: Tensor, batch: Batch) -> Tensor:
+        q, k, v = projected(layer.norm1(x), layer.self_attn)
         v = v * inside  # the convolution must see nothing beyond a row's end
-        return _mixed(layer, x, _attended(q, k, v, bias, layer.self_attn), v)
+        return mixed(layer, x, attended(q, k, v, bias, layer.self_attn, batch), v, batch)
+
+
+class Head(nn.Module):
+    """The scores of all tokens for some frames of ``Segment``."""
+
+    def __init__(self, model: Any) -> None:
+        """``model`` is a ``SenseVoiceSmall``."""
+        super().__init__()
+        self.head = model.ctc.ctc_lo
+
+    def forward(self, encoded: Tensor) -> Tensor:
+        """``encoded`` (n, W): logits (n, V)."""
+        logits: Tensor = self.head(encoded)
+        return logits
 
 
 class StreamEncoder(nn.Module):
@@ -113,21 +158,23 @@ class StreamEncoder(nn.Module):
     def forward(self, x: Tensor, bias: Tensor, inside: Tensor, *past: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """``x`` (B, T, F), scaled and with positions; ``bias`` (B, 1, 1, K + T), 0 or -inf for each frame looked
         back on and each of these; ``inside`` (B, T, 1), 1 within a row's length; ``past``, keys and values looked
-        back on, layer by layer, 2 L of (B, H, K, D).
+        back on, layer by layer, 2 L of (B, H, K, D); in float16 where the int8 graph keeps them.
 
         Returns the encoding (B, T, W), zero beyond each row's length, the weights (B, T) that the counter sums
         up, and the keys and values of these frames (2 L, B, H, T, D).
         """
         new: list[Tensor] = []
+        batch, within = Batch.of(x), inside.reshape(-1, 1)
+        x = batch.flat(x)
         for number, layer in enumerate(_stock(self.layers)):
             block = layer.self_attn
-            q, k, v = _projected(layer.norm1(x), block)
-            v = v * inside
-            keys, values = _heads(k, block), _heads(v, block)
-            new += keys, values
-            attended = _looking_back(q, keys, values, past[2 * number : 2 * number + 2], bias, block)
-            x = _mixed(layer, x, attended, v)
-        x = self.norm(x) * inside
+            q, k, v = projected(layer.norm1(x), block)
+            v = v * within
+            keys, values = batch.heads(k, block), batch.heads(v, block)
+            new += keys.to(past[0].dtype), values.to(past[0].dtype)
+            attended = looking_back(q, keys, values, past[2 * number : 2 * number + 2], bias, block, batch)
+            x = mixed(layer, x, attended, v, batch)
+        x = batch.apart(self.norm(x) * within)
         counter = self.predictor
         context = torch.relu(counter.cif_conv1d(counter.pad(x.transpose(1, 2)))).transpose(1, 2)
         weights = torch.sigmoid(counter.cif_output(context)).squeeze(-1)
@@ -153,29 +200,34 @@ class StreamDecoder(nn.Module):
         Returns log-probabilities (B, M, V), the convolutions' inputs (L, B, P + M, W), and the keys and values of
         these frames (2 L, B, H, T, D).
         """
-        x, said = embedding, []
+        said: list[Tensor] = []
         new: list[Tensor] = []
+        words, heard = Batch.of(embedding), Batch.of(encoded)
+        x, encoded = words.flat(embedding), heard.flat(encoded)
         for number, layer in enumerate(_stock(self.layers)):
             inner = layer.norm2(layer.feed_forward(layer.norm1(x)))
-            said.append(torch.cat((spoken[number], inner), dim=1))
-            x = x + _convolved(said[-1], layer.self_attn.fsmn_block)
+            said.append(torch.cat((spoken[number], words.apart(inner)), dim=1))
+            x = x + words.flat(convolved(said[-1], layer.self_attn.fsmn_block))
             block = layer.src_attn
-            k, v = _parts(encoded, block.linear_k_v.weight.chunk(2), block.linear_k_v.bias.chunk(2))
-            keys, values = _heads(k, block), _heads(v, block)
-            new += keys, values
-            query = block.linear_q(layer.norm3(x)) * _scale(block)
-            x = x + _looking_back(query, keys, values, past[2 * number : 2 * number + 2], bias, block)
+            weights, offsets = block.linear_k_v.weight.chunk(2), block.linear_k_v.bias.chunk(2)
+            keys, values = (heard.heads(part, block) for part in parts(encoded, weights, (None, offsets[1])))
+            new += keys.to(past[0].dtype), values.to(past[0].dtype)
+            (query,) = parts(
+                layer.norm3(x), [block.linear_q.weight * query_scale(block)], [block.linear_q.bias * query_scale(block)]
+            )
+            attended = looking_back(query, keys, values, past[2 * number : 2 * number + 2], bias, block, words)
+            x = x + attended + block.linear_out.bias
         for layer in _stock(self.upper):
             x = layer.feed_forward(layer.norm1(x))
         scores = torch.log_softmax(self.head(self.norm(x)), dim=-1)
-        return scores, torch.stack(said), torch.stack(new)
+        return words.apart(scores), torch.stack(said), torch.stack(new)
 
 
 NETWORKS: Mapping[str, Mapping[str, Callable[[Any], nn.Module]]] = {
     "FsmnVADStreaming": {"detector": Detector},
     "ParaformerStreaming": {"encoder": StreamEncoder, "decoder": StreamDecoder},
     "CTTransformerStreaming": {"punctuation": Punctuation},
-    "SenseVoiceSmall": {"segment": Segment},
+    "SenseVoiceSmall": {"segment": Segment, "head": Head},
 }
 """The networks of each stock class, by name."""
 
@@ -188,74 +240,3 @@ TABLES: Mapping[str, Mapping[str, Callable[[Any], Tensor]]] = {
 def _stock(layers: nn.ModuleList) -> Iterable[Any]:
     """Layers of funasr's, whose parts have no types."""
     return layers
-
-
-def _projected(x: Tensor, block: Any) -> list[Tensor]:
-    """Queries, scaled, keys and values. What can be done to the weights is: an export has it done once for all."""
-    (query, *weights), (offset, *biases) = block.linear_q_k_v.weight.chunk(3), block.linear_q_k_v.bias.chunk(3)
-    return _parts(x, [query * _scale(block), *weights], [offset * _scale(block), *biases])
-
-
-def _scale(block: Any) -> float:
-    """Of queries."""
-    scale: float = block.d_k**-0.5
-    return scale
-
-
-def _parts(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> list[Tensor]:
-    """Each part of a projection as a product of its own: ONNX Runtime takes long to split one."""
-    return [F.linear(x, weight, bias) for weight, bias in zip(weights, biases, strict=True)]
-
-
-def _heads(x: Tensor, block: Any) -> Tensor:
-    """(B, T, W) → (B, H, T, D)."""
-    return x.view(x.shape[0], x.shape[1], block.h, block.d_k).transpose(1, 2)
-
-
-def _joined(x: Tensor) -> Tensor:
-    """(B, H, T, D) → (B, T, W)."""
-    return x.transpose(1, 2).reshape(x.shape[0], x.shape[2], x.shape[1] * x.shape[3])
-
-
-def _attended(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, block: Any) -> Tensor:
-    """What attention makes of (B, T, W) each; ``bias`` spreads over (B, H, T, T)."""
-    return _weighed(_heads(q, block), _heads(k, block), _heads(v, block), bias, block)
-
-
-def _looking_back(
-    query: Tensor, keys: Tensor, values: Tensor, past: tuple[Tensor, ...], bias: Tensor, block: Any
-) -> Tensor:
-    """Attention of ``query`` (B, T, W) to ``past``, keys and values, and to what is new, all (B, H, any, D)."""
-    keys, values = torch.cat((past[0], keys), dim=2), torch.cat((past[1], values), dim=2)
-    return _weighed(_heads(query, block), keys, values, bias, block)
-
-
-def _weighed(query: Tensor, keys: Tensor, values: Tensor, bias: Tensor, block: Any) -> Tensor:
-    """Written out, because torch's own function is exported as one that scales every key. ``query`` is scaled."""
-    scores = query @ keys.transpose(2, 3) + bias
-    attended: Tensor = block.linear_out(_joined(torch.softmax(scores, dim=-1) @ values))
-    return attended
-
-
-def _mixed(layer: Any, x: Tensor, attended: Tensor, v: Tensor) -> Tensor:
-    """The rest of a layer with attention and memory (SANM): what is attended to, the convolution, feed-forward."""
-    block = layer.self_attn
-    before, after = block.pad_fn.padding
-    even = before if before == after else 0
-    mixed = attended + _convolved(v if even else F.pad(v, (0, 0, before, after)), block.fsmn_block, even, before)
-    x = x + mixed if layer.in_size == layer.size else mixed
-    fed: Tensor = x + layer.feed_forward(layer.norm2(x))
-    return fed
-
-
-def _convolved(x: Tensor, convolution: nn.Conv1d, padding: int = 0, here: int = -1) -> Tensor:
-    """What was said plus ``convolution`` over the time of ``x`` (B, T, W): the kernel's place ``here`` is now.
-
-    Written as one convolution over images of one row, channels last: for those ONNX Runtime has a kernel that is five
-    times as fast.
-    """
-    image = x.unsqueeze(2).permute(0, 3, 1, 2)
-    places = range(convolution.kernel_size[0])
-    now = torch.tensor([float(place == here % len(places)) for place in places], device=x.device)
-    weight = (convolution.weight + now).unsqueeze(3)
-    return F.conv2d(image, weight, padding=(padding, 0), groups=x.shape[2]).permute(0, 2, 3, 1).squeeze(2)

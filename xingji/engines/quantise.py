@@ -5,7 +5,7 @@ own dynamic quantisation has one scale per call: it rounds more coarsely and let
 the batch, which no engine here may do.
 """
 
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,71 +20,116 @@ _CONSTANTS: dict[str, Any] = {
     "of_half": np.array(1 / 127, np.float32),  # of the range of a byte, for what has both signs
     "of_all": np.array(1 / 255, np.float32),
     "smallest": np.array(1e-12, np.float32),
+    "column": np.array([-1, 1], np.int64),
 }
 
 
 def quantise(model: onnx.ModelProto) -> onnx.ModelProto:
-    """``model``, changed in place: every product of a matrix of activations and one of weights is done in int8."""
+    """``model``, changed in place: every product of a matrix of activations and one of weights is done in int8. The
+    shapes of all that is between must be written in it."""
     graph = model.graph
     weights = {tensor.name: tensor for tensor in graph.initializer}
-    positive = {node.output[0] for node in graph.node if node.op_type == "Relu"}
-    nodes: list[Any] = []
-    added = [numpy_helper.from_array(value, f"int8.{name}") for name, value in _CONSTANTS.items()]
-    rounded: set[str] = set()  # activations that are there in int8 already: several products share them
-    replaced: set[str] = set()
+    unclipped = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Relu"}
+    shapes = {about.name: about.type.tensor_type.shape.dim for about in (*graph.input, *graph.value_info)}
+    rows = {name: shape[0].dim_param for name, shape in shapes.items() if len(shape) == 2}
+    new = _Graph()
     for node in graph.node:
-        weight = weights.get(node.input[1]) if node.op_type == "MatMul" else None
+        weight = _matrix(node, weights)
         # The counter's sum decides where a token is; it is one column, and stays exact.
-        if weight is None or weight.dims[1] == 1:
-            nodes.append(node)
+        if weight is None or weight.shape[1] == 1:
+            new.nodes.append(node)
             continue
-        x = node.input[0]
-        if x not in rounded:
-            rounded.add(x)
-            nodes += _rounding(x, x in positive)
-        replaced.add(weight.name)
-        added += _weight(weight, 255 if x in positive else 127)
-        nodes += _product(x, x in positive, weight.name, node.output[0])
-    kept = [tensor for tensor in graph.initializer if tensor.name not in replaced]
+        x, matrix, *bias = node.input
+        new.round(x, unclipped.get(x), rows[x], weight.shape[0])
+        new.weigh(matrix, weight)
+        new.multiply(x, x in unclipped, matrix, node.output[0], bias, rows[x], weight.shape[1])
+    used = {name for node in new.nodes for name in node.input} | {output.name for output in graph.output}
+    nodes = [node for node in new.nodes if node.op_type != "Relu" or node.output[0] in used]
+    kept = [tensor for tensor in graph.initializer if tensor.name in used]
     del graph.node[:], graph.initializer[:]
     graph.node.extend(nodes)
-    graph.initializer.extend([*kept, *added])
+    graph.initializer.extend([*kept, *new.constants.values()])
+    graph.value_info.extend(new.shapes)
     model.opset_import.add(domain="com.microsoft", version=1)
     return model
 
 
-def _weight(weight: Any, steps: int) -> Iterator[Any]:
-    """A matrix in int8 and the scale of each column, for activations in so many steps of their largest."""
+def _matrix(node: Any, weights: Mapping[str, Any]) -> Any:
+    """The weights that ``node`` multiplies rows of activations with, a column for each number of the result; None
+    where it does anything else."""
+    weight = weights.get(node.input[1]) if node.op_type in ("MatMul", "Gemm") else None
+    if weight is None:
+        return None
     array = numpy_helper.to_array(weight)
-    scale = np.maximum(np.abs(array).max(axis=0), 1e-12) / 127
-    yield numpy_helper.from_array(np.round(array / scale).astype(np.int8), f"{weight.name}.int8")
-    yield numpy_helper.from_array((scale / steps).astype(np.float32), f"{weight.name}.scale")
+    transposed = any(option.name == "transB" and option.i for option in node.attribute)
+    return array.T if transposed else array
 
 
-def _rounding(x: str, positive: bool) -> Iterator[Any]:
-    """``x`` in bytes, each row divided by its own largest value; where nothing is negative, with all of a byte."""
-    if not positive:
-        yield _node("Abs", [x], f"{x}.size")
-    yield _node("ReduceMax", [x if positive else f"{x}.size"], f"{x}.exact_largest", axes=[-1], keepdims=1)
-    yield _node("Max", [f"{x}.exact_largest", "int8.smallest"], f"{x}.largest")
-    yield _node("Reciprocal", [f"{x}.largest"], f"{x}.inverse")  # of a few rows, where dividing would be of all x
-    yield _node("Mul", [x, f"{x}.inverse"], f"{x}.share")
-    # With one scale for all: a scale for each row takes ONNX Runtime's slow way.
-    yield _node(
-        "QuantizeLinear", [f"{x}.share", "int8.of_all" if positive else "int8.of_half", _zero(positive)], f"{x}.int8"
-    )
+class _Graph:
+    """The nodes of the rounded graph. Shapes are told with them: where ONNX Runtime knows that two are the same, one
+    memory does for both, and what was just written is still at hand."""
 
+    def __init__(self) -> None:
+        self.nodes: list[Any] = []
+        self.constants = {
+            f"int8.{name}": numpy_helper.from_array(value, f"int8.{name}") for name, value in _CONSTANTS.items()
+        }
+        self.shapes: list[Any] = []
+        self._done: set[str] = set()  # activations and numbers of rows for which everything is there: many share them
 
-def _product(x: str, positive: bool, weight: str, y: str) -> Iterator[Any]:
-    scales = ["int8.one", f"{weight}.scale", _zero(positive), "int8.zero"]
-    inputs = [f"{x}.int8", f"{weight}.int8", *scales]
-    yield _node("MatMulIntegerToFloat", inputs, f"{y}.share", domain="com.microsoft")
-    yield _node("Mul", [f"{y}.share", f"{x}.largest"], y)
+    def weigh(self, name: str, array: Any) -> None:
+        """A matrix in int8 and the scale of each column."""
+        scale = np.maximum(np.abs(array).max(axis=0), 1e-12) / 127
+        rounded = np.ascontiguousarray(np.round(array / scale).astype(np.int8))
+        for part, value in (("int8", rounded), ("scale", scale.astype(np.float32))):
+            self.constants[f"{name}.{part}"] = numpy_helper.from_array(value, f"{name}.{part}")
 
+    def round(self, x: str, unclipped: str | None, rows: str, columns: int) -> None:
+        """``x`` in bytes, each row in steps of its own largest value; where nothing is negative, with all of a byte:
+        what is negative before (``unclipped``) becomes zero by that."""
+        if x in self._done:
+            return
+        self._done.add(x)
+        if unclipped is None:
+            self._node("Abs", [x], f"{x}.size", rows, columns)
+        largest = self._node("ReduceMax", [unclipped or f"{x}.size"], f"{x}.exact_largest", rows, axes=[-1], keepdims=0)
+        largest = self._node("Max", [largest, "int8.smallest"], f"{x}.largest", rows)
+        part = "int8.of_half" if unclipped is None else "int8.of_all"
+        step = self._node("Mul", [largest, part], f"{x}.step", rows)
+        self._node("Reshape", [step, "int8.column"], f"{x}.steps", rows, 1)
+        middle = [] if unclipped else [self._middle(step, rows)]
+        kind = onnx.TensorProto.UINT8
+        self._node("QuantizeLinear", [unclipped or x, step, *middle], f"{x}.int8", rows, columns, kind=kind, axis=0)
 
-def _zero(positive: bool) -> str:
-    return "int8.bottom" if positive else "int8.middle"
+    def multiply(
+        self, x: str, positive: bool, weight: str, y: str, bias: Sequence[str], rows: str, columns: int
+    ) -> None:
+        zeros = ["int8.bottom" if positive else "int8.middle", "int8.zero"]
+        inputs = [f"{x}.int8", f"{weight}.int8", "int8.one", f"{weight}.scale", *zeros]
+        share = self._node("MatMulIntegerToFloat", inputs, f"{y}.share", rows, columns, domain="com.microsoft")
+        exact = self._node("Mul", [share, f"{x}.steps"], f"{y}.exact" if bias else y, rows, columns)
+        if bias:
+            self._node("Add", [exact, *bias], y, rows, columns)
 
+    def _middle(self, like: str, rows: str) -> str:
+        """What zero is in bytes, for each row."""
+        name = f"int8.middle.{rows}"
+        if name not in self._done:
+            self._done.add(name)
+            count = self._node("Shape", [like], f"{name}.count", 1, kind=onnx.TensorProto.INT64)
+            middle = numpy_helper.from_array(np.array([128], np.uint8))
+            self._node("ConstantOfShape", [count], name, rows, kind=onnx.TensorProto.UINT8, value=middle)
+        return name
 
-def _node(kind: str, inputs: list[str], output: str, **options: Any) -> Any:
-    return helper.make_node(kind, inputs, [output], **options)
+    def _node(
+        self,
+        op: str,
+        inputs: list[str],
+        output: str,
+        *shape: str | int,
+        kind: int = onnx.TensorProto.FLOAT,
+        **options: Any,
+    ) -> str:
+        self.nodes.append(helper.make_node(op, inputs, [output], **options))
+        self.shapes.append(helper.make_tensor_value_info(output, kind, shape))
+        return output

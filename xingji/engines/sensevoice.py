@@ -10,9 +10,11 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xingji.core.ctc import Array, Token, greedy
 from xingji.core.errors import EngineError
@@ -23,7 +25,7 @@ from xingji.core.timing import Mark, loudness, sure, words
 from xingji.core.types import SAMPLE_RATE, HotwordHit, Hypothesis, TimestampSource, Word
 from xingji.engines import Capabilities, Description
 from xingji.engines.features import FRAME, SHIFT, front_end
-from xingji.engines.loading import load, padded
+from xingji.engines.loading import Network, load, padded
 from xingji.engines.spelling import Tables, letters
 
 _LANGUAGES = ("zh", "en", "yue", "ja", "ko")
@@ -67,6 +69,22 @@ class Rich:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """What the model makes of a segment, frame by frame: those of the prompt come first, then those of the audio."""
+
+    best: NDArray[np.int64]  # (T,): the token that each frame most likely is
+    sure: Array  # (T,): its log-posterior
+    encoded: Array  # (T, W)
+    head: Network
+
+    @cached_property
+    def logits(self) -> Array:
+        """(T, V). They take long, and only who looks for something else than the best tokens needs them."""
+        logits: Array = self.head.fetched(self.head(self.encoded))
+        return logits
+
+
 class SenseVoice:
     """The model; implements ``Recogniser`` and keeps nothing between calls. Use from one thread."""
 
@@ -77,7 +95,7 @@ class SenseVoice:
         SenseVoiceSmall model."""
         loaded = load(path, device, "SenseVoiceSmall", precision)
         self._front_end, self._pieces = front_end(loaded.directory), loaded.directory.pieces()
-        self.network, self._about = loaded.networks["segment"], loaded.about
+        self.network, self.head, self._about = loaded.networks["segment"], loaded.networks["head"], loaded.about
         self.tables = Tables(self._pieces)
 
     def describe(self) -> Description:
@@ -97,8 +115,8 @@ class SenseVoice:
                 asked[item.language, item.itn].append(index)
         answers: list[Hypothesis | NoSpeech] = [NoSpeech()] * len(items)
         for (language, itn), indices in asked.items():
-            for index, logits in zip(indices, self._hear([items[i] for i in indices], language, itn), strict=True):
-                answers[index] = self._reading(items[index], logits)
+            for index, heard in zip(indices, self._hear([items[i] for i in indices], language, itn), strict=True):
+                answers[index] = self._reading(items[index], heard)
         return answers
 
     def align(self, items: Sequence[Align]) -> list[Hypothesis]:
@@ -114,32 +132,33 @@ class SenseVoice:
                 asked[language, any(c.isdigit() for c in item.text)].append(index)
         answers = [Hypothesis(item.text) for item in items]
         for (language, itn), indices in asked.items():
-            for index, logits in zip(indices, self._hear([items[i] for i in indices], language, itn), strict=True):
-                found = self._aligned(items[index], logits)
+            for index, heard in zip(indices, self._hear([items[i] for i in indices], language, itn), strict=True):
+                found = self._aligned(items[index], heard)
                 answers[index] = replace(
                     answers[index], words=found, timestamp_source="ctc_alignment" if found else None
                 )
         return answers
 
-    def _aligned(self, item: Align, logits: Array) -> tuple[Word, ...]:
+    def _aligned(self, item: Align, heard: Heard) -> tuple[Word, ...]:
         pieces, prompt = self.tables.pieces(item.text), len(_PROMPTED)
-        frames = lay(pieces, logits[prompt:], _BLANK)
+        frames = lay(pieces, heard.logits[prompt:], _BLANK)
         marks = [
             Mark(piece.at, self._sample(prompt + first), self._sample(prompt + last), None)
             for piece, (first, last) in zip(pieces, frames, strict=False)
         ]
         return words(item.text, marks, loudness(item.samples), item.begin)
 
-    def _hear(self, items: Sequence[Transcribe] | Sequence[Align], language: str, itn: bool) -> Iterator[Array]:
-        """The logits of each; those of the prompt come first, then those of the audio."""
+    def _hear(self, items: Sequence[Transcribe] | Sequence[Align], language: str, itn: bool) -> Iterator[Heard]:
         rows = [self._front_end.whole(item.samples) for item in items]
         prompt = [_PROMPT_LANGUAGE[language], _PROMPT_EVENT, _PROMPT_EMOTION, _PROMPT_ITN[itn]]
-        logits = self.network(padded(rows), np.array([prompt] * len(rows)), np.array([len(row) for row in rows]))
-        for scores, row in zip(self.network.fetched(logits), rows, strict=True):
-            yield scores[: len(prompt) + len(row)]
+        found = self.network(padded(rows), np.array([prompt] * len(rows)), np.array([len(row) for row in rows]))
+        encoded, best, sure = map(self.network.fetched, found)
+        for at, row in enumerate(rows):
+            own = slice(len(prompt) + len(row))
+            yield Heard(best[at, own], sure[at, own], encoded[at, own], self.head)
 
-    def _reading(self, item: Transcribe, logits: Array) -> Hypothesis | NoSpeech:
-        tokens = greedy(logits, _BLANK)  # tags are tokens too
+    def _reading(self, item: Transcribe, heard: Heard) -> Hypothesis | NoSpeech:
+        tokens = greedy(heard.best, heard.sure, _BLANK)  # tags are tokens too
         reading = parse(self._pieces.decode([token.id for token in tokens])).reading(item.language)
         if isinstance(reading, NoSpeech):
             return reading
@@ -147,8 +166,8 @@ class SenseVoice:
         hits: tuple[HotwordHit, ...] = ()
         if item.hotwords and placed:
             spotters = map(self.tables.spotter, item.hotwords)
-            heard = Reading(logits, [piece.token for piece in placed], self.tables.vocabulary, _BLANK)
-            text, placed, hits = put_in(text, placed, spot(spotters, heard))
+            written = Reading(heard.logits, [piece.token for piece in placed], self.tables.vocabulary, _BLANK)
+            text, placed, hits = put_in(text, placed, spot(spotters, written))
         marks = [
             Mark(piece.start, self._sample(piece.token.first), self._sample(piece.token.last), piece.token.confidence)
             for piece in placed

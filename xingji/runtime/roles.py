@@ -171,12 +171,12 @@ class StreamRole:
         for stream, _ in items:
             stream.decoded = -1
         texts = self._asr.decode([(stream.decoder, job) for stream, job in items])
-        marked = [(stream.marks, bare, job.last) for (stream, job), bare in zip(items, texts, strict=True)]
-        revisions = self._punc.revise(marked)
+        asked = [(s.marks, bare, job.last) for (s, job), bare in zip(items, texts, strict=True) if job.punctuation]
+        revisions = iter(self._punc.revise(asked))
         results: list[Result] = []
-        for (stream, job), bare, revision in zip(items, texts, revisions, strict=True):
+        for (stream, job), bare in zip(items, texts, strict=True):
             stream.decoded = -1 if job.last else job.offset + len(job.samples)
-            text, stable = (revision.text, revision.stable) if job.punctuation else (bare, len(bare))
+            text, stable = next(revisions) if job.punctuation else (bare, len(bare))
             words = self._asr.words(stream.decoder)
             source: TimestampSource | None = "cif" if words else None
             results.append(Hypothesis(text, bare, stable, words=words, confidence=sure(words), timestamp_source=source))
