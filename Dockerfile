@@ -14,6 +14,7 @@ RUN pip install --no-cache-dir --disable-pip-version-check -r "$REQUIREMENTS"
 
 COPY asr_api_server.py download_models.py gunicorn.conf.py hotwords.json models.json openapi.yaml LICENSE ./
 COPY web web
+COPY clients clients
 COPY xingji xingji
 
 # The server owns nothing but its data, so that nothing else can be changed through it.

@@ -20,9 +20,9 @@ lint: setup-dev
 types: setup-dev
 	$(BIN)/mypy xingji
 
-setup: .venv/.installed .venv/.graphs
+setup: .venv/.installed .venv/.graphs .venv/.vad-web
 
-setup-dev: .venv/.installed-dev .venv/.graphs
+setup-dev: .venv/.installed-dev .venv/.graphs .venv/.vad-web
 
 .venv/.installed: requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and "需要 Python 3.11–3.13（needs Python 3.11–3.13）")'
@@ -52,6 +52,10 @@ quality: setup-dev
 	XINGJI_MODELS=minipack $(BIN)/python download_models.py --optimize float32 --clips .venv/no-clips
 	touch $@
 
+# What the demo of VAD in the browser loads. Where npm or the registry is missing it says so, and all else goes on.
+.venv/.vad-web: .venv/.installed clients/web/vad-web.json
+	if $(BIN)/python -m tools.vad_web; then touch $@; fi
+
 # Write requirements*.txt from pyproject.toml, every package pinned.
 lock: setup
 	$(BIN)/python -m tools.lock
@@ -65,4 +69,4 @@ minipack: setup-dev
 	$(BIN)/python -m training.minipack
 
 clean:
-	rm -rf .venv .build
+	rm -rf .venv .build clients/web/vad-web

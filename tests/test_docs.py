@@ -30,6 +30,10 @@ def test_the_examples_of_the_readme_run(server: Server, name: str) -> None:
         for sentence in said.sentences if said.exact else ():
             assert sentence["written"] in printed or sentence["written"] in printed.encode().decode("unicode_escape")
         assert "。" in printed or "\\u3002" in printed
+    client = next(text for language, text in blocks if language == "bash" and "-m xingji.client" in text)
+    command = [sys.executable, *shlex.split(client)[1:], "--url", server.url]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=120, check=True).stdout.decode()
+    assert shown.startswith("1\n00:00:0") and all(sentence["written"] in shown for sentence in said.sentences)
     trial = [part.replace(":5006", f":{server.port}") for part in shlex.split(commands[1])]
     told = json.loads(subprocess.run(trial, cwd=ROOT, capture_output=True, timeout=120, check=True).stdout)["data"]
     assert told["acted"] == ["林滔"] and told["false_alarms"] == [] and told["cer"]["with"] < told["cer"]["without"]

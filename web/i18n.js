@@ -123,7 +123,7 @@ export const WORDS = {
   notice_llm: ['LLM 纠错已开：识别出的文字会发送到外部服务 {host}（{model}）。不想发送，请关掉“LLM 纠错”。', 'LLM correction is on: recognised text is sent to the external service {host} ({model}). Switch “LLM correction” off to keep it here.'],
   notice_loading: ['模型正在加载，稍等片刻即可开始。', 'Models are loading; you can start in a moment.'],
   notice_unreachable: ['连不上服务器，正在重试。', 'The server cannot be reached; retrying.'],
-  notice_interrupted: ['连接在录音中断开，录音已停止。断开前识别出的文字保留在下面；重连后请重新开始。', 'The connection broke while recording, and recording has stopped. What was recognised before stays below; start again once reconnected.'],
+  notice_interrupted: ['连接在录音中断开，录音已停止。断开前听到的保留在下面；重连后会补上它的最终结果，然后可以重新开始。', 'The connection broke while recording, and recording has stopped. What was heard before stays below; its final result follows once reconnected, and then you can start again.'],
   notice_no_answer: ['服务器没有回应，录音没有开始。请再试一次。', 'The server did not answer and recording did not start. Please try again.'],
   notice_silent: ['五秒没有听到任何声音。请检查麦克风是否静音、是否选对了设备。', 'Nothing has been heard for five seconds. Check that the microphone is not muted and is the right one.'],
   notice_device_lost: ['麦克风断开了，录音已停止，结果照常整理。', 'The microphone went away; recording has stopped and the result is being finished.'],

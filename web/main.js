@@ -1,5 +1,6 @@
 /** Puts the page together: who hears whom. The only file that knows every part. */
 
+import { AsrClient } from '../clients/web/AsrClient.js';
 import { apiKey, setApiKey } from './access.js';
 import { findObstacle, microphonePermission } from './checks.js';
 import { byId, h } from './dom.js';
@@ -13,15 +14,13 @@ import { renderFacts } from './microphone-facts.js';
 import { Notices } from './notices.js';
 import { listenForPresses } from './press.js';
 import { Recording } from './recording.js';
-import { Session } from './session.js';
 import { Settings } from './settings.js';
-import { EMPTY, reduce } from './transcript.js';
 import { UploadPanel } from './upload.js';
+import { io } from './vendor/socket.io.esm.min.js';
 import { View } from './view.js';
 
 const FRAME_MS = 100;
 
-let state = EMPTY;
 let recordedMs = 0;
 let microphone = null;
 
@@ -32,29 +31,27 @@ const settings = new Settings(byId('options'), () => health.render());
 const health = new HealthWatch(settings, notices);
 const models = new Models(settings);
 const hotwords = new HotwordPanel();
-const upload = new UploadPanel(() => ({ ...settings.common, session_id: session.id ?? '' }));
-const session = new Session({ onEvent: receive, onConnection: showConnection });
-const recording = new Recording({ session, settings, notices, dispatch, phase: () => state.phase, onFrame: measure, onMicrophone: showMicrophone });
+const upload = new UploadPanel(() => ({ ...settings.common, session_id: client.id ?? '' }));
+const client = new AsrClient({ io, apiKey, onEvent: receive, onState: show, onConnection: showConnection, onInterrupted: () => recording.onInterrupted() });
+const recording = new Recording({ client, settings, notices, onFrame: measure, onMicrophone: showMicrophone });
 
-function dispatch(event) {
-  state = reduce(state, event);
-  if (event.name === 'starting') recordedMs = 0;
+function show(state) {
+  if (state.phase === 'starting') recordedMs = 0;
   if (state.phase !== 'recording') meter.clear();
   view.render(state, recordedMs);
 }
 
 function receive(event) {
-  const ours = !event.data.recording_id || event.data.recording_id === state.recordingId;
-  if (event.name === 'processing_progress' && !(ours && state.phase === 'finalizing')) upload.onProgress(event.data.progress);
+  const ours = !event.data.recording_id || event.data.recording_id === client.state.recordingId;
+  if (event.name === 'processing_progress' && !(ours && client.state.phase === 'finalizing')) upload.onProgress(event.data.progress);
   recording.onEvent(event);
-  dispatch(event);
 }
 
 function measure(frame) {
   recordedMs += FRAME_MS;
   if (meter.push(frame)) notices.show('silent', { tone: 'warning', text: () => t('notice_silent') });
   else notices.clear('silent');
-  view.tick(state, recordedMs);
+  view.tick(client.state, recordedMs);
 }
 
 function showMicrophone(facts) {
@@ -74,7 +71,6 @@ function showConnection(line) {
     models.load();
   }
   if (line === 'unauthorized') notices.show('unauthorized', { tone: 'warning', text: () => t(apiKey() ? 'notice_wrong_key' : 'notice_unauthorized'), extra: keyForm, lasting: true });
-  if (line === 'offline') recording.onConnectionLost();
 }
 
 function keyForm() {
@@ -83,7 +79,7 @@ function keyForm() {
   form.addEventListener('submit', (event) => {
     event.preventDefault();
     setApiKey(input.value.trim());
-    session.reconnect();
+    client.reconnect();
   });
   return form;
 }
@@ -92,7 +88,7 @@ function speak() {
   applyTo(document);
   byId('language-switch').textContent = current() === 'zh' ? 'English' : '中文';
   byId('language-switch').lang = current() === 'zh' ? 'en' : 'zh-CN';
-  view.render(state, recordedMs);
+  view.render(client.state, recordedMs);
   renderFacts(byId('mic-settings'), microphone);
   for (const part of [notices, health, upload, hotwords]) part.render();
 }
@@ -102,7 +98,7 @@ async function warnEarly() {
   if (obstacle) notices.show('microphone', { tone: 'error', text: () => t(obstacle) });
 }
 
-const outcome = () => ({ text: state.final.llm_merged, timestamps: state.final.timestamps });
+const outcome = () => ({ text: client.state.final.llm_merged, timestamps: client.state.final.timestamps });
 const fileName = (extension) => `${t('brand')} ${fileStamp(new Date())}.${extension}`;
 
 listenForPresses(byId('record'), {
@@ -115,12 +111,13 @@ byId('language-switch').addEventListener('click', () => {
   speak();
 });
 byId('copy').addEventListener('click', async ({ currentTarget }) => {
-  currentTarget.textContent = t((await copy(state.final.llm_merged)) ? 'copied' : 'copy_failed');
+  currentTarget.textContent = t((await copy(client.state.final.llm_merged)) ? 'copied' : 'copy_failed');
   setTimeout(() => { currentTarget.textContent = t('copy'); }, 2_000);
 });
 byId('save-txt').addEventListener('click', () => download(fileName('txt'), 'text/plain', toText(outcome())));
-byId('save-json').addEventListener('click', () => download(fileName('json'), 'application/json', toJson(state.final)));
+byId('save-json').addEventListener('click', () => download(fileName('json'), 'application/json', toJson(client.state.final)));
 
 speak();
 warnEarly();
 health.check();
+client.connect().catch(() => {}); // the line above the page says how it stands

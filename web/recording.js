@@ -1,96 +1,85 @@
 /**
- * One recording from the button to `final_result`: microphone, session and transcript in step.
+ * One recording from the button to `final_result`: microphone, client and notices in step.
  * `wanted` is the user's last word; everything that is still opening looks at it when it is done.
  */
 
+import { Microphone } from '../clients/web/AsrClient.js';
 import { explain, findObstacle } from './checks.js';
 import { describeError, t } from './i18n.js';
-import { Recorder } from './recorder.js';
 
-const ANSWER_MS = 10_000;
 const STOPPED_BY_SERVER = ['max_duration', 'idle', 'undecodable', 'server_shutdown'];
 const NOTICES = ['microphone', 'recording', 'silent', 'interrupted', 'stopped'];
 
 export class Recording {
   wanted = false;
-  #recorder = null;
-  #deadline;
+  #microphone = null;
   #parts;
 
-  /** `parts`: `{session, settings, notices, dispatch(event), phase(), onFrame(frame), onMicrophone(facts)}` */
+  /** `parts`: `{client, settings, notices, onFrame(samples), onMicrophone(facts)}` */
   constructor(parts) {
     this.#parts = parts;
   }
 
   async start() {
-    const { session, settings, notices, dispatch, phase, onFrame, onMicrophone } = this.#parts;
-    if (this.wanted || phase() === 'finalizing') return;
+    const { client, settings, notices, onFrame, onMicrophone } = this.#parts;
+    if (this.wanted || client.state.phase === 'finalizing') return;
     notices.clear(...NOTICES);
     const obstacle = findObstacle();
     if (obstacle) return this.#refuse('microphone', () => t(obstacle));
-    if (!session.connected) return this.#refuse('recording', () => t('notice_unreachable'));
+    if (!client.connected) return this.#refuse('recording', () => t('notice_unreachable'));
 
-    const encoded = settings.opus;
     this.wanted = true;
-    dispatch({ name: 'starting' });
+    client.prepare();
     try {
-      const recorder = await Recorder.open({
+      const microphone = await Microphone.open({
         processing: settings.processing,
-        onFrame: (frame) => {
-          if (!encoded) session.send(frame);
-          onFrame(frame);
-        },
-        onEncoded: encoded ? (slice) => session.send(slice) : null,
+        compressed: settings.opus,
+        onFrame: (frame) => client.send(frame),
+        onSamples: onFrame,
         onEnded: () => this.#deviceLost(),
       });
-      if (!this.wanted) return this.#giveUp(recorder);
-      this.#recorder = recorder;
+      if (!this.wanted) return this.#giveUp(microphone);
+      this.#microphone = microphone;
     } catch (error) {
       this.#giveUp();
       const obstacle = explain(error);
       return this.#refuse('microphone', () => t(obstacle));
     }
-    onMicrophone(this.#recorder.describe());
-    session.start({ ...settings.recognition, ...(encoded && { format: 'webm' }) });
-    this.#deadline = setTimeout(() => {
-      this.#giveUp();
-      this.#refuse('recording', () => t('notice_no_answer'));
-    }, ANSWER_MS);
+    onMicrophone(this.#microphone.describe());
+    client.start({ ...settings.recognition, format: this.#microphone.format }).catch((error) => {
+      this.#release();
+      if (error.code === 'no_answer') this.#refuse('recording', () => t('notice_no_answer'));
+      if (error.code === 'unreachable') this.#refuse('recording', () => describeError(error)); // others have been told
+    });
   }
 
   /** The user has finished: everything recorded is sent before the server is told. */
   async stop() {
     if (!this.wanted) return;
     this.wanted = false;
-    if (!this.#recorder) return; // still opening; start() will notice
-    const recorder = this.#recorder;
-    this.#recorder = null;
-    await recorder.stop();
-    this.#parts.session.stop();
-    this.#parts.dispatch({ name: 'stopping' });
+    if (!this.#microphone) return; // still opening; start() will notice
+    const microphone = this.#microphone;
+    this.#microphone = null;
+    await microphone.stop();
+    this.#parts.client.stop();
   }
 
   /** Server events that mean more than text. */
   onEvent({ name, data }) {
-    const { notices, phase } = this.#parts;
-    if (name === 'recording_started') clearTimeout(this.#deadline);
+    const { notices } = this.#parts;
     if (name === 'recording_stopped' && STOPPED_BY_SERVER.includes(data.reason)) {
       this.#release();
       notices.show('stopped', { tone: 'warning', text: () => t(`stopped_${data.reason}`) });
     }
     if (name === 'error' && data.code !== 'connection_timeout') { // an idle line; it comes back by itself
-      if (phase() === 'starting') this.#giveUp();
       const words = { code: data.code, zh: data.message, en: data.message_en };
       notices.show('recording', { tone: data.code === 'overloaded' ? 'info' : 'error', text: () => describeError(words) });
     }
   }
 
-  onConnectionLost() {
-    const { notices, dispatch, phase } = this.#parts;
-    if (!['starting', 'recording', 'finalizing'].includes(phase())) return;
+  onInterrupted() {
     this.#release();
-    dispatch({ name: 'connection_lost' });
-    notices.show('interrupted', { tone: 'error', text: () => t('notice_interrupted') });
+    this.#parts.notices.show('interrupted', { tone: 'error', text: () => t('notice_interrupted') });
   }
 
   #deviceLost() {
@@ -103,18 +92,16 @@ export class Recording {
   }
 
   /** No recording came of it. */
-  #giveUp(recorder = null) {
-    recorder?.discard();
+  #giveUp(microphone = null) {
+    microphone?.discard();
     this.#release();
-    this.#parts.dispatch({ name: 'cancelled' });
+    this.#parts.client.cancel();
   }
 
   /** Closes the microphone without telling the server. */
   #release() {
     this.wanted = false;
-    clearTimeout(this.#deadline);
-    this.#parts.session.forget();
-    this.#recorder?.discard();
-    this.#recorder = null;
+    this.#microphone?.discard();
+    this.#microphone = null;
   }
 }

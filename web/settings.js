@@ -1,7 +1,7 @@
 /** The options form, remembered between visits; `?codec=opus` or `?codec=pcm` in the address sets that switch. */
 
+import { canEncode } from '../clients/web/AsrClient.js';
 import { h } from './dom.js';
-import { canEncode } from './encoder.js';
 
 const KEY = 'xingji.options';
 

@@ -1,10 +1,10 @@
 /** The transcript state on the page. Draws what differs and nothing else. */
 
+import { isBusy, pieces } from '../clients/web/AsrClient.js';
 import { differences } from './differences.js';
 import { byId, h, keyed, setText } from './dom.js';
 import { t } from './i18n.js';
 import { clock, range } from './time.js';
-import { isBusy, pieces } from './transcript.js';
 
 const LANGUAGE_TAGS = { zh: 'zh', en: 'en', ja: 'ja', ko: 'ko', yue: 'yue' };
 
@@ -67,9 +67,8 @@ export class View {
   }
 
   #renderSentences(state) {
-    const listed = state.sentences.filter((sentence) => sentence.text !== '');
-    byId('sentence-card').hidden = listed.length === 0;
-    keyed(byId('sentences'), listed, (sentence) => sentence.id, makeSentence, (row, sentence) => fillSentence(row, sentence, this.#nameOf));
+    byId('sentence-card').hidden = state.sentences.length === 0;
+    keyed(byId('sentences'), state.sentences, (sentence) => sentence.id, makeSentence, (row, sentence) => fillSentence(row, sentence, this.#nameOf));
   }
 
   #renderFinal({ final, sentences }) {

@@ -27,6 +27,7 @@ from .doors import (
     answers,
     backup,
     dashscope,
+    demos,
     hotword_tables,
     hotwords,
     jobs,
@@ -127,6 +128,7 @@ def create_rest(settings: Settings) -> Flask:
         jobs.api,
         websockets.api,
         spec.document,
+        demos.pages(ROOT / "clients" / "web"),
     )
     for blueprint in blueprints:
         app.register_blueprint(blueprint)

@@ -65,6 +65,8 @@ def test_what_is_open_to_all() -> None:
         "/",
         "/api/health",
         "/api/ready",
+        "/clients/web/",
+        "/clients/web/<path:filename>",
         "/openapi.json",
         "/openapi.yaml",
         "/static/<path:filename>",

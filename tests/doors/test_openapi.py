@@ -50,7 +50,7 @@ from xingji.wire.socketio_read import LANGUAGES
 
 DOCUMENT = yaml.safe_load((ROOT / "openapi.yaml").read_text("utf-8"))
 OPERATIONS = {(method, path): said for path, item in DOCUMENT["paths"].items() for method, said in item.items()}
-NOT_REST = {"/", "/static/<path:filename>"}
+NOT_REST = {"/", "/static/<path:filename>", "/clients/web/", "/clients/web/<path:filename>"}
 
 HOTWORDS = "/api/asr/hotwords"
 TRIAL = HOTWORDS + "/test"

@@ -1,7 +1,6 @@
 """The page in a real Chromium whose microphone plays a wav: text while it plays, the final text after."""
 
 import os
-import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,23 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.qwen3_asr_stub import AsrStub
-from tests.support import RATE, SPEECH, Server, Utterance, chromium, utterance
+from tests.support import SPEECH, Server, Utterance, chromium, utterance
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-dev-shm-usage",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-fake-ui-for-media-stream",
-    "--use-fake-device-for-media-stream",
-    "--autoplay-policy=no-user-gesture-required",
-]
+from tests.e2e.browsing import browser, by, text_of, write_wav  # noqa: E402  it needs playwright
+
 SHOTS = os.environ.get("XINGJI_SCREENSHOTS")  # a folder; set it to look at the pages
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason="no chromium on this machine (apt-get install chromium)")
@@ -47,42 +35,10 @@ def opened(
     server: Server, said: Utterance, tmp_path: Path, state: str = "online", query: str = ""
 ) -> Iterator[playwright.Page]:
     """The page, as soon as its connection is in that ``state``."""
-    microphone = tmp_path / "microphone.wav"
-    with wave.open(str(microphone), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(RATE)
-        file.writeframes(bytes(RATE) + said.pcm + bytes(20 * RATE))
-    with playwright.sync_playwright() as p:
-        context = p.chromium.launch_persistent_context(
-            str(tmp_path / "profile"),
-            executable_path=chromium(),
-            headless=True,
-            permissions=["microphone"],
-            args=[*ARGUMENTS, f"--use-file-for-fake-audio-capture={microphone}%noloop"],
-        )
-        found = context.pages[0]
-        errors: list[str] = []
-        found.on("pageerror", lambda error: errors.append(str(error)))
+    with browser(tmp_path, said.pcm) as found:
         found.goto(f"http://localhost:{server.port}/{query}")
         found.wait_for_selector(f"[data-testid=connection-state][data-state={state}]", timeout=30_000)
         yield found
-        context.close()
-        assert errors == []
-
-
-def by(page: playwright.Page, id: str) -> playwright.Locator:
-    return page.locator(f"[data-testid={id}]")
-
-
-def text_of(page: playwright.Page, id: str, length: int) -> str:
-    """The text of an element as soon as it is that long. The page's policy forbids waiting by script."""
-    for _ in range(600):
-        text = (by(page, id).text_content() or "").strip()
-        if len(text) >= length:
-            return text
-        page.wait_for_timeout(100)
-    raise AssertionError(f"{id} still says {text!r}")
 
 
 def shoot(page: playwright.Page, name: str) -> None:
@@ -115,12 +71,7 @@ def test_recording_shows_text_at_once_and_the_final_text_after(page: playwright.
 
 
 def test_an_upload_shows_its_text(page: playwright.Page, said: Utterance, tmp_path: Path) -> None:
-    file = tmp_path / "会议.wav"
-    with wave.open(str(file), "wb") as wav:
-        wav.setnchannels(1)
-        wav.setsampwidth(2)
-        wav.setframerate(RATE)
-        wav.writeframes(said.pcm)
+    file = write_wav(tmp_path / "会议.wav", said.pcm)
     by(page, "upload-input").set_input_files(str(file))
     shown = text_of(page, "upload-result", 10)
     shoot(page, "upload")

@@ -2,6 +2,7 @@
 
 import fnmatch
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -51,6 +52,11 @@ def test_the_copied_files_are_all_that_the_server_needs(models: Path, tmp_path: 
     with Server(tmp_path, (sys.executable, "-m", "gunicorn", "asr_api_server:app"), app, **ours) as server:
         assert "星纪" in server.get("/").content.decode()
         assert server.get("/openapi.json").status_code == 200
+        assert server.get("/clients/web/AsrClient.js").status_code == 200, "the page uses it"
+        helped = subprocess.run(
+            [sys.executable, "-m", "xingji.client", "--help"], cwd=app, capture_output=True, text=True
+        )
+        assert (helped.returncode, helped.stdout[:6]) == (0, "usage:"), helped.stderr
         with (SPEECH / "question.wav").open("rb") as file:
             assert server.post("/api/asr/transcribe", files={"file": file}).json()["data"]["text"]
         assert (app / "logs" / "xingji.log").is_file()

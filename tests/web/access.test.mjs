@@ -1,6 +1,6 @@
 /** The API key: from the address or the form, kept, and shown with requests and to Socket.IO. */
 
-import './browser.mjs';
+import '../clients/browser.mjs';
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
 

@@ -1,6 +1,6 @@
 /** Who may make the second pass, and who has made it. */
 
-import './browser.mjs';
+import '../clients/browser.mjs';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 

@@ -1,54 +1,61 @@
 /** From the button to the last frame: nothing lost, nothing left open, whatever goes wrong in between. */
 
-import { made, microphone, newStream, refusedRates } from './browser.mjs';
+import { made, microphone, newStream, refusedRates } from '../clients/browser.mjs';
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
 
-import { EMPTY, reduce } from '../../web/transcript.js';
+import { AsrClient } from '../../clients/web/AsrClient.js';
 
 const { Recording } = await import('../../web/recording.js');
 
-let said; // calls on the session, in order
+let said; // to the server, in order
 let shown; // ids of the notices on the page
-let state;
-let connected;
+let handlers;
+let socket;
+let client;
 let recording;
+let settings;
+let measured; // frames for the meter
+
+const say = (name, data = {}) => handlers[name](data);
+const settle = () => new Promise((resolve) => { setImmediate(resolve); });
+
+function io() {
+  handlers = {};
+  const emit = (name, payload) => said.push(payload === undefined ? [name] : [name, payload.byteLength ?? payload]);
+  socket = { connected: true, on: (name, handler) => { handlers[name] = handler; }, emit };
+  return socket;
+}
 
 beforeEach(() => {
   said = [];
   shown = new Map();
-  state = EMPTY;
-  connected = true;
   microphone.open = async () => newStream();
   refusedRates.clear();
   globalThis.isSecureContext = true;
   for (const list of [made.nodes, made.contexts, made.tracks]) list.length = 0;
-  const session = {
-    get connected() { return connected; },
-    start: (options) => said.push(['start', options]),
-    send: (frame) => said.push(['frame', frame.byteLength]),
-    stop: () => said.push(['stop']),
-    forget: () => said.push(['forget']),
-  };
+  client = new AsrClient({ io, onEvent: (event) => recording.onEvent(event), onInterrupted: () => recording.onInterrupted() });
+  settings = { recognition: { language: 'zh' }, processing: { noiseSuppression: false }, opus: false };
+  measured = 0;
   recording = new Recording({
-    session,
-    settings: { recognition: { language: 'zh' }, processing: { noiseSuppression: false } },
+    client,
+    settings,
     notices: { show: (id, { text }) => shown.set(id, text()), clear: (...ids) => ids.forEach((id) => shown.delete(id)) },
-    dispatch: (event) => { state = reduce(state, event); },
-    phase: () => state.phase,
-    onFrame: () => {},
+    onFrame: () => { measured += 1; },
     onMicrophone: (facts) => { made.facts = facts; },
   });
 });
 
-const say = (name, data = {}) => {
-  recording.onEvent({ name, data });
-  state = reduce(state, { name, data });
-};
+const phase = () => client.state.phase;
 const everythingIsClosed = () => made.tracks.every((track) => track.stopped) && made.contexts.every((context) => context.closed);
 
-async function running() {
+async function asked() {
   await recording.start();
+  await settle();
+}
+
+async function running() {
+  await asked();
   say('recording_started', { recording_id: 'r' });
 }
 
@@ -56,11 +63,32 @@ test('start, frames, the last short frame, then stop', async () => {
   await running();
   made.nodes[0].port.give(new ArrayBuffer(3200));
   await recording.stop();
-  assert.deepEqual(said, [['start', { language: 'zh' }], ['frame', 3200], ['frame', 640], ['stop']]);
-  assert.equal(state.phase, 'finalizing');
+  assert.deepEqual(said, [['start_recording', { language: 'zh', format: 's16le' }], ['audio_data', 3200], ['audio_data', 640], ['stop_recording']]);
+  assert.equal(phase(), 'finalizing');
   assert.equal(made.constraints.audio.noiseSuppression, false);
   assert.equal(made.facts.contextRate, 16_000);
   assert.ok(everythingIsClosed());
+});
+
+test('a compressed recording says so and sends no samples; the meter still gets them', async () => {
+  let encoder;
+  globalThis.MediaRecorder = class {
+    static isTypeSupported = (type) => type === 'audio/webm;codecs=opus';
+    constructor() { encoder = this; }
+    start() { this.state = 'recording'; }
+    give(bytes) { this.ondataavailable({ data: { arrayBuffer: async () => new ArrayBuffer(bytes) } }); }
+    stop() {
+      this.state = 'inactive';
+      queueMicrotask(() => { this.give(9); this.onstop(); });
+    }
+  };
+  settings.opus = true;
+  await running();
+  made.nodes[0].port.give(new ArrayBuffer(3200));
+  encoder.give(7);
+  await recording.stop();
+  assert.deepEqual(said, [['start_recording', { language: 'zh', format: 'webm' }], ['audio_data', 7], ['audio_data', 9], ['stop_recording']]);
+  assert.equal(measured, 2, 'and the last short one');
 });
 
 test('a browser that refuses 16 kHz is recorded at its own rate', async () => {
@@ -79,8 +107,8 @@ test('released while the browser still asks for the microphone: nothing is start
   await recording.stop();
   allow();
   await opening;
-  assert.equal(said.some(([what]) => what === 'start'), false);
-  assert.equal(state.phase, 'idle');
+  assert.equal(said.length, 0);
+  assert.equal(phase(), 'idle');
   assert.ok(everythingIsClosed());
 });
 
@@ -89,7 +117,7 @@ for (const [name, words] of [['NotAllowedError', /没有得到允许/], ['NotFou
     microphone.open = async () => { throw new DOMException('', name); };
     await recording.start();
     assert.match(shown.get('microphone'), words);
-    assert.deepEqual([state.phase, recording.wanted], ['idle', false]);
+    assert.deepEqual([phase(), recording.wanted], ['idle', false]);
   });
 }
 
@@ -98,19 +126,20 @@ test('an insecure page and a missing connection are said before the microphone i
   await recording.start();
   assert.match(shown.get('microphone'), /https/);
   globalThis.isSecureContext = true;
-  connected = false;
+  socket.connected = false;
   await recording.start();
   assert.match(shown.get('recording'), /连不上/);
   assert.equal(made.tracks.length, 0);
 });
 
 test('a refused start closes the microphone and shows the words of the server', async () => {
-  await recording.start();
+  await asked();
   say('error', { code: 'busy', message: '服务器已满，请稍后再试。' });
+  await settle();
   assert.equal(shown.get('recording'), '服务器已满，请稍后再试。');
-  assert.deepEqual([state.phase, recording.wanted], ['idle', false]);
+  assert.deepEqual([phase(), recording.wanted], ['idle', false]);
   assert.ok(everythingIsClosed());
-  assert.equal(said.some(([what]) => what === 'stop'), false);
+  assert.equal(said.length, 1);
 });
 
 test('an idle line that the server closes is no news: it comes back by itself', () => {
@@ -121,7 +150,7 @@ test('an idle line that the server closes is no news: it comes back by itself', 
 test('an error in the middle informs and goes on', async () => {
   await running();
   say('error', { code: 'overloaded', message: '识别暂时跟不上。' });
-  assert.deepEqual([state.phase, recording.wanted, shown.has('recording')], ['recording', true, true]);
+  assert.deepEqual([phase(), recording.wanted, shown.has('recording')], ['recording', true, true]);
   await recording.stop();
 });
 
@@ -131,30 +160,31 @@ test('a stop by the server closes the microphone without a second stop', async (
   say('recording_stopped', { recording_id: 'r', reason: 'max_duration' });
   port.give(new ArrayBuffer(3200)); // was already on its way
   assert.match(shown.get('stopped'), /最长/);
-  assert.deepEqual(said.slice(1), [['forget']]);
+  assert.equal(said.length, 1);
   assert.ok(everythingIsClosed());
 });
 
 test('a broken line closes the microphone and says so; an idle page says nothing', async () => {
-  recording.onConnectionLost();
+  say('disconnect');
   assert.equal(shown.size, 0);
   await running();
-  recording.onConnectionLost();
-  assert.deepEqual([state.phase, shown.has('interrupted'), recording.wanted], ['interrupted', true, false]);
+  globalThis.fetch = async () => ({ status: 404 });
+  say('disconnect');
+  assert.deepEqual([phase(), shown.has('interrupted'), recording.wanted], ['interrupted', true, false]);
   assert.ok(everythingIsClosed());
 });
 
 test('a microphone that goes away ends the recording in good order', async () => {
   await running();
   made.tracks[0].dispatchEvent(new Event('ended'));
-  await new Promise((resolve) => { setImmediate(resolve); });
+  await settle();
   assert.equal(shown.has('microphone'), true);
-  assert.deepEqual(said.at(-1), ['stop']);
+  assert.deepEqual(said.at(-1), ['stop_recording']);
 });
 
 test('no new recording while the last one is being finished', async () => {
   await running();
   await recording.stop();
   await recording.start();
-  assert.equal(said.filter(([what]) => what === 'start').length, 1);
+  assert.equal(said.filter(([what]) => what === 'start_recording').length, 1);
 });

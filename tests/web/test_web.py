@@ -12,7 +12,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 WEB = ROOT / "web"
-SOURCES = sorted(path for path in WEB.iterdir() if path.suffix in {".js", ".css", ".html", ".svg"})
+FOLDERS = (WEB, ROOT / "clients" / "web")
+SOURCES = sorted(
+    path for folder in FOLDERS for path in folder.iterdir() if path.suffix in {".js", ".css", ".html", ".svg"}
+)
 
 
 class Page(HTMLParser):
@@ -52,7 +55,8 @@ def test_scripts_pass_their_own_tests() -> None:
     node = shutil.which("node")
     if node is None:
         pytest.skip("node is not installed; the page's unit tests need Node.js 20 or later")
-    files = sorted(str(path) for path in Path(__file__).parent.glob("*.test.mjs"))
+    tests = ROOT / "tests"
+    files = sorted(str(path) for folder in ("web", "clients") for path in (tests / folder).glob("*.test.mjs"))
     done = subprocess.run([node, "--test", *files], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -82,17 +86,28 @@ def test_the_page_refers_only_to_files_that_exist_here(page: Page) -> None:
             assert (WEB / reference.removeprefix("static/")).is_file(), reference
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_the_demos_refer_only_to_files_that_lie_beside_them() -> None:
+    folder = ROOT / "clients" / "web"
+    for path in folder.glob("*.html"):
+        for _, attrs in Page(path.read_text(encoding="utf-8")).tags:
+            for reference in filter(None, (attrs.get("src"), attrs.get("href"))):
+                assert (folder / reference).exists(), f"{path.name}: {reference}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: f"{path.parent.parent.name}-{path.name}")
 def test_nothing_is_loaded_from_elsewhere(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    harmless = {"http://www.w3.org/2000/svg", "http://localhost"}  # a namespace; advice to the reader
+    harmless = {"http://www.w3.org/2000/svg", "http://localhost", "http://127.0.0.1:5006"}  # a namespace; to the reader
     assert set(re.findall(r"\b(?:https?|wss?)://\w[\w./:-]*\b", text)) <= harmless
     assert not re.search(r"url\(|@import", text) or path.suffix != ".css"
-    for module in re.findall(r"(?:from|import) '([^']+)'", text):
-        assert (WEB / module).is_file(), module
+    for module in re.findall(r"^(?:import|export)\b.* from '([^']+)'", text, re.M):
+        here = path.parent / module.replace("/static/", "/web/")  # as the server calls the page's folder
+        assert here.is_file(), module
 
 
-def test_the_page_needs_no_unsafe_inline(page: Page) -> None:
+@pytest.mark.parametrize("path", [path for path in SOURCES if path.suffix == ".html"], ids=lambda path: path.name)
+def test_pages_need_no_unsafe_inline(path: Path) -> None:
+    page = Page(path.read_text(encoding="utf-8"))
     assert page.inline == []
     for tag, attrs in page.tags:
         assert not [name for name in attrs if name.startswith("on") or name == "style"], (tag, attrs)

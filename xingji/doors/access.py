@@ -18,6 +18,8 @@ OPEN = frozenset(
     {
         "/",  # the page, which asks for the key
         "/static/<path:filename>",
+        "/clients/web/",  # the browser client, which the page uses, and its demos
+        "/clients/web/<path:filename>",
         "/api/health",  # those who watch the server have no key, and learn nothing that was said
         "/api/ready",
         "/stream/v1/asr/health",

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { EMPTY, isBusy, pieces, reduce } from '../../web/transcript.js';
+import { EMPTY, isBusy, join, pieces, reduce } from '../../clients/web/transcript.js';
 
 const ID = 'rec_1';
 const play = (events, from = EMPTY) => events.reduce((state, [name, data = {}]) => reduce(state, { name, data }), from);
@@ -85,9 +85,30 @@ test('stable characters are counted as characters, not as UTF-16 units', () => {
   assert.deepEqual(shown(state), [['𠮷', 'stable'], ['野家', 'tentative']]);
 });
 
-test('a sentence that proves to be no speech goes', () => {
-  const state = play([heard('嗯', sentence(1, 1, 'partial', '嗯')), heard('', null, { is_speech_active: false })], started());
-  assert.deepEqual([state.sentences, state.fullText], [[], '']);
+test('a sentence that proves to be no speech goes, and an older revision does not bring it back', () => {
+  const both = play([heard('嗯', sentence(1, 1, 'partial', '嗯')), heard('嗯好的', sentence(2, 1, 'partial', '好的'))], started());
+  const state = play([heard('好的', sentence(1, 3, 'partial', ''))], both);
+  assert.deepEqual([state.fullText, state.sentences.map(({ id }) => id), state.dropped.map(({ id }) => id)], ['好的', [2], [1]]);
+  const late = play([second(sentence(1, 2, 'second_pass', '嗯。'))], state);
+  assert.equal(late, state);
+});
+
+test('the word that a sentence is settled comes with the revision that is there already', () => {
+  const before = play([heard('好的。', sentence(1, 2, 'second_pass', '好的。'))], started());
+  assert.equal(before.sentences[0].settled, false);
+  const state = play([second(sentence(1, 2, 'second_pass', '好的。', { settled: true, readings: { paraformer: '好的' } }))], before);
+  assert.deepEqual([state.sentences[0].settled, state.sentences[0].readings], [true, [['paraformer', '好的']]]);
+  assert.equal(play([second(sentence(1, 2, 'second_pass', '好的。', { settled: true }))], state), state);
+});
+
+test('where the server tells no full text, the sentences make it up', () => {
+  const told = (wire) => ['transcription', { recording_id: ID, sentence: wire, is_speech_active: true }];
+  const state = play([told(sentence(1, 1, 'second_pass', 'Call me')), told(sentence(2, 1, 'second_pass', 'at 3.')), told(sentence(3, 1, 'partial', '好的'))], started());
+  assert.equal(state.fullText, 'Call me at 3. 好的');
+  assert.equal(join(['今天', '很好。', 'OK', 'fine', '好', '']), '今天很好。OK fine好');
+  const done = play([['final_result', { recording_id: ID, duration_ms: 2000 }]], state);
+  assert.deepEqual([done.phase, done.fullText, done.timeMs], ['done', state.fullText, 2000]);
+  assert.ok(done.sentences.every(({ settled }) => settled));
 });
 
 test('what belongs to another recording, or to none, changes nothing', () => {
@@ -111,9 +132,11 @@ test('progress and time only rise', () => {
   assert.deepEqual([state.progress, state.timeMs], [60, 500]);
 });
 
-test('a broken line keeps the text and says so; one that was idle stays idle', () => {
+test('a broken line keeps the text and says so, and takes the result that was kept; one that was idle stays idle', () => {
   const state = play([heard('留下', sentence(1, 1, 'partial', '留下')), ['connection_lost']], started());
   assert.deepEqual([state.phase, state.fullText], ['interrupted', '留下']);
+  assert.equal(play([['final_result', { ...FINAL, recording_id: 'rec_0' }]], state), state);
+  assert.equal(play([['final_result', FINAL]], state).phase, 'done', 'the server had kept it');
   assert.equal(play([['connection_lost']]), EMPTY);
 });
 
@@ -123,9 +146,8 @@ test('a recording that never began leaves nothing behind', () => {
   assert.equal(play([['cancelled']], running), running);
 });
 
-test('a final result without sentences shows the timestamps', () => {
-  const { sentences: _, ...old } = FINAL;
-  const state = play([['final_result', { ...old, sensevoice: '' }]], started());
+test('a final result without a second pass: its sentences are streamed ones', () => {
+  const state = play([['final_result', { ...FINAL, sensevoice: '' }]], started());
   assert.deepEqual(state.sentences.map(({ id, text, stage, endMs }) => [id, text, stage, endMs]), [[1, '今天天气不错。', 'streamed', 1900]]);
 });
 

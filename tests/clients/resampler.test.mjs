@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Resampler, toInt16 } from '../../web/resampler.js';
+import { Resampler, toInt16 } from '../../clients/web/resampler.js';
 
 const OUT = 16_000;
 const tone = (rate, hz, seconds) => Float32Array.from({ length: Math.round(rate * seconds) }, (_, n) => Math.sin((2 * Math.PI * hz * n) / rate));

@@ -13,7 +13,7 @@ globalThis.registerProcessor = (name, made) => {
   assert.equal(name, 'pcm');
   Processor = made;
 };
-await import('../../web/pcm-worklet.js');
+await import('../../clients/web/pcm-worklet.js');
 
 function record(rate, seconds) {
   globalThis.sampleRate = rate;
