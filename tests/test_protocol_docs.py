@@ -12,9 +12,10 @@ from tests.test_websocket_doc import shape, table
 from tools import check_docs, record_protocols
 from tools.record_examples import examples, refreshed
 from xingji.wire.nls_status import OTHER, STATUS, SUCCESS
-from xingji.wire.table import TABLE
+from xingji.wire.table import OVER_HTTP, TABLE
 
-DOCUMENTS = {entry.name: ROOT / entry.document for entry in TABLE}
+PROTOCOLS = (*TABLE, *OVER_HTTP)
+DOCUMENTS = {entry.name: ROOT / entry.document for entry in PROTOCOLS}
 
 
 def test_every_protocol_has_a_document_and_every_document_a_recording() -> None:
@@ -26,9 +27,9 @@ def test_every_protocol_has_a_document_and_every_document_a_recording() -> None:
 def test_the_readmes_list_what_the_table_lists(readme: str) -> None:
     text = (ROOT / readme).read_text("utf-8")
     rows = table(text, "协议" if readme == "README.md" else "protocol")
-    titles = [entry.title if readme == "README.md" else entry.title_en for entry in TABLE]
+    titles = [entry.title if readme == "README.md" else entry.title_en for entry in PROTOCOLS]
     assert [re.sub(r"\[(.*)\]\(.*\)", r"\1", row[0]) for row in rows] == titles
-    for row, entry in zip(rows, TABLE, strict=True):
+    for row, entry in zip(rows, PROTOCOLS, strict=True):
         assert f"]({entry.document})" in row[0]
         assert tuple(re.findall(r"`(/[^`]*)`", row[1])) == entry.paths
         assert all(client in row[3] for client in entry.clients)

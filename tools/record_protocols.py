@@ -169,6 +169,31 @@ def _qwen(url: str) -> Found:
     return found
 
 
+def openai(url: str) -> Found:
+    """OpenAI's transcriptions."""
+    http, wav = url.replace("ws:", "http:") + "/v1", (ROOT / f"tests/data/speech/{SAID}.wav").read_bytes()
+
+    def ask(**fields: Any) -> requests.Response:
+        data = {"model": "whisper-1", **fields}
+        return requests.post(
+            f"{http}/audio/transcriptions", files={"file": ("a.wav", wav)}, data=data, timeout=ANSWER_S
+        )
+
+    found: Found = {"models": requests.get(f"{http}/models", timeout=ANSWER_S).json(), "json": ask().json()}
+    times = {"timestamp_granularities[]": ["segment", "word"]}
+    found["verbose_json"] = ask(response_format="verbose_json", **times).json()
+    found["diarized_json"] = ask(response_format="diarized_json").json()
+    found["delta"], found["done"] = _events(ask(stream="true"))
+    found["segment"] = _events(ask(stream="true", response_format="diarized_json"))[1]
+    found["error"] = ask(model="gpt-4").json()
+    return found
+
+
+def _events(answer: requests.Response) -> list[Any]:
+    lines = answer.content.decode().splitlines()
+    return [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: {")]
+
+
 def nls(url: str) -> Found:
     """Alibaba's NLS over a WebSocket and over REST."""
     found = _transcription(url) | _recognition(url)
@@ -240,6 +265,7 @@ RECORDINGS: dict[str, Callable[[str], Found]] = {
     "simple.md": simple,
     "funasr.md": funasr,
     "dashscope.md": dashscope,
+    "openai.md": openai,
     "nls.md": nls,
     "openai_realtime.md": openai_realtime,
 }

@@ -30,11 +30,13 @@ from .doors import (
     hotword_tables,
     hotwords,
     nls,
+    openai,
     openai_realtime,
     ops,
     rest,
     sockets,
     spec,
+    uploads,
     websockets,
 )
 from .doors.cautions import cautions
@@ -102,6 +104,7 @@ def create_app(settings: Settings) -> tuple[Flask, SocketIO]:
 def create_rest(settings: Settings) -> Flask:
     """Every route of the gateway, with nothing behind it yet; ``app.extensions["xingji"]`` takes the Services."""
     app = Flask("xingji", static_folder=str(ROOT / "web"), static_url_path="/static")
+    app.request_class = uploads.Request
     app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_bytes + FORM_OVERHEAD
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     access.register(app)
@@ -111,6 +114,7 @@ def create_rest(settings: Settings) -> Flask:
         ops.pages,
         rest.api,
         nls.api,
+        openai.api,
         dashscope.api,
         openai_realtime.api,
         hotwords.api,

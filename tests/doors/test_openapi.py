@@ -38,6 +38,7 @@ from xingji.runtime.hotword_tables import MOST_TABLES, HotwordTables
 from xingji.runtime.secrets import Secrets
 from xingji.settings import Settings
 from xingji.wire import ID
+from xingji.wire.openai_read import FORMATS
 from xingji.wire.socketio_read import LANGUAGES
 
 DOCUMENT = yaml.safe_load((ROOT / "openapi.yaml").read_text("utf-8"))
@@ -55,7 +56,9 @@ CUSTOMISATION = "/api/v1/services/audio/asr/customization"
 SECRETS = ("/v1/realtime/client_secrets", "/v1/realtime/transcription_sessions")
 
 NLS = "/stream/v1/asr"
+OPENAI, TRANSLATE = "/v1/audio/transcriptions", "/v1/audio/translations"
 UPLOADS = (TRANSCRIBE, TRIAL)
+FORMS = (*UPLOADS, OPENAI, TRANSLATE)
 
 Case = tuple[str, str, int]  # method, path, status
 
@@ -152,8 +155,14 @@ def answers(method: str, path: str) -> Iterator[tuple[int, dict[str, Any]]]:
 def test_names_and_limits_are_those_of_the_code() -> None:
     schemas = DOCUMENT["components"]["schemas"]
     source = (ROOT / "xingji" / "doors" / "rest.py").read_text("utf-8")
-    assert set(schemas["Upload"]["properties"]) == set(re.findall(r'(?:\.get|_flag)\("(\w+)"', source))
+    read = set(re.findall(r'(?:\.get\(|flag\(request\.form, )"(\w+)"', source))
+    assert set(schemas["Upload"]["properties"]) == {"file", *read}
     assert schemas["Upload"]["properties"]["language"]["enum"] == list(LANGUAGES)
+    source = (ROOT / "xingji" / "wire" / "openai_read.py").read_text("utf-8")
+    read = set(re.findall(r'\(form, "(\w+)"\)|name = "(\w+)"', source))
+    unused = {"chunking_strategy", "include", "known_speaker_names", "known_speaker_references"}
+    assert set(schemas["OpenAiUpload"]["properties"]) == {"file", *("".join(names) for names in read), *unused}
+    assert tuple(schemas["OpenAiUpload"]["properties"]["response_format"]["enum"]) == FORMATS
     item = schemas["HotwordItem"]["properties"]
     assert item["text"]["maxLength"] == item["aliases"]["items"]["maxLength"] == LONGEST_WORD
     weight = (item["weight"]["minimum"], item["weight"]["default"], item["weight"]["maximum"])
@@ -171,8 +180,12 @@ OTHER_VERSION = {"If-Match": '"0"'}
 NO_VERSION = {"If-Match": "seven"}
 
 
-def upload(data: bytes = QUESTION, name: str = "a.wav", **fields: str) -> dict[str, Any]:
+def upload(data: bytes = QUESTION, name: str = "a.wav", **fields: Any) -> dict[str, Any]:
     return {"files": {"file": (name, data)}, "data": fields}
+
+
+def openai(format: str, **fields: Any) -> dict[str, Any]:
+    return upload(model="whisper-1", response_format=format, **fields)
 
 
 LIVE: dict[str, tuple[Case, dict[str, Any]]] = {
@@ -200,6 +213,17 @@ LIVE: dict[str, tuple[Case, dict[str, Any]]] = {
     "nls, bad rate": (("post", NLS, 400), {"data": QUESTION, "params": {"sample_rate": "7999"}}),
     "nls, health": (("get", NLS + "/health", 200), {}),
     "nls, models": (("get", NLS + "/models", 200), {}),
+    "openai": (("post", OPENAI, 200), upload(model="gpt-4o-transcribe", keywords="语音")),
+    "openai, verbose": (("post", OPENAI, 200), openai("verbose_json", timestamp_granularities=["word", "segment"])),
+    "openai, diarized": (("post", OPENAI, 200), openai("diarized_json")),
+    "openai, vtt": (("post", OPENAI, 200), openai("vtt")),
+    "openai, stream": (("post", OPENAI, 200), openai("json", stream="true")),
+    "openai, no model": (("post", OPENAI, 400), upload()),
+    "openai, unknown model": (("post", OPENAI, 404), upload(model="gpt-4")),
+    "openai, translation": (("post", TRANSLATE, 400), upload(model="whisper-1")),
+    "openai, models": (("get", "/v1/models", 200), {}),
+    "openai, a model": (("get", "/v1/models/{id}", 200), {"id": "sensevoice"}),
+    "openai, no such model": (("get", "/v1/models/{id}", 404), {"id": "a/b"}),
     "an unknown recording": (("get", RECORDING, 404), {"id": "rec_unknown"}),
     "read": (("get", HOTWORDS, 200), {}),
     "replace": (("put", HOTWORDS, 200), {"json": {"hotwords": ["甲乙", {"text": "DAC", "weight": 9, "lang": "en"}]}}),
@@ -329,8 +353,10 @@ def declared(status: int) -> list[Case]:
 
 
 def ask(asked: FlaskClient, method: str, path: str, **more: Any) -> Any:
-    form = {"file": (io.BytesIO(QUESTION), "a.wav"), "words": "[]"}
-    body: dict[str, Any] = {"data": form} if path in UPLOADS else {"json": ["甲乙"]}
+    form: dict[str, Any] = {"file": (io.BytesIO(QUESTION), "a.wav"), "words": "[]"}
+    if path == OPENAI:
+        form["model"] = "whisper-1"
+    body: dict[str, Any] = {"data": form} if path in FORMS else {"json": ["甲乙"]}
     if path == NLS:
         body = {"data": QUESTION}
     if path == CUSTOMISATION:
@@ -360,7 +386,7 @@ def test_only_what_wants_no_key_says_so() -> None:
 def test_too_large(case: Case, tmp_path: Path) -> None:
     table = HotwordFile(tmp_path / "hotwords.json", lambda words: None)
     asked = client(settings(), hotwords=table, tables=HotwordTables(tmp_path, Pypinyin()))
-    kind = "multipart/form-data; boundary=x" if case[1] in UPLOADS else "application/json"
+    kind = "multipart/form-data; boundary=x" if case[1] in FORMS else "application/json"
     check(*case, asked.open(case[1], method=case[0].upper(), data=bytes(2 << 20), content_type=kind))
 
 
@@ -375,12 +401,16 @@ class Refusing:
     def __init__(self, code: str) -> None:
         self._code = code
 
+    def resolved(self, *_: object) -> None:
+        pass
+
     def open(self, *_: object) -> None:
         raise XingjiError(self._code, detail={"retry_after_ms": 1500})
 
 
 WAITS = {"busy": 429, "not_ready": 503}
-REFUSED: list[tuple[str, Case]] = [(code, ("post", path, s)) for path in (*UPLOADS, NLS) for code, s in WAITS.items()]
+WAITING = (*UPLOADS, NLS, OPENAI)
+REFUSED: list[tuple[str, Case]] = [(code, ("post", path, s)) for path in WAITING for code, s in WAITS.items()]
 
 
 @pytest.mark.parametrize(("code", "case"), REFUSED)

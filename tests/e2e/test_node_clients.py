@@ -1,4 +1,5 @@
-"""socket.io-client for Node.js, the current one and an old one, with every kind of frame that JavaScript has."""
+"""Clients for Node.js: socket.io-client, the current one and an old one, with every kind of frame that JavaScript has,
+and OpenAI's."""
 
 import json
 import shutil
@@ -12,6 +13,7 @@ from tests.support import SPEECH, Server, utterance
 
 FOLDER = Path(__file__).parent / "node"
 CLIENTS = {"socket.io-client": "4.8.4", "socket.io-client-4.1": "4.1.3"}
+OPENAI = {"openai": "7.55.0"}
 WAYS = {"Buffer", "ArrayBuffer", "Int16Array", "Uint8Array", "object", "list"}
 SAID = utterance("question")
 
@@ -26,9 +28,8 @@ def node() -> str:
     return found
 
 
-def record(node: str, server: Server, client: str, transports: str) -> dict[str, Any]:
-    wav = str(SPEECH / f"{SAID.name}.wav")
-    command = [node, "record.mjs", client, server.url, transports, wav]
+def run(node: str, *arguments: str) -> dict[str, Any]:
+    command = [node, *arguments, str(SPEECH / f"{SAID.name}.wav")]
     done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     told: dict[str, Any] = json.loads(done.stdout)
@@ -40,7 +41,7 @@ def record(node: str, server: Server, client: str, transports: str) -> dict[str,
 def test_text_while_speaking_and_the_right_text_after(node: str, server: Server, client: str, transports: str) -> None:
     installed = json.loads((FOLDER / "node_modules" / client / "package.json").read_text("utf-8"))
     assert (installed["name"], installed["version"]) == ("socket.io-client", CLIENTS[client])
-    told = record(node, server, client, transports)
+    told = run(node, "record.mjs", client, server.url, transports)
     assert told["start"]["ok"] and told["stop"] == {"ok": True, "recording_id": told["start"]["recording_id"]}
     assert set(told["acks"]) == WAYS
     for way, acks in told["acks"].items():
@@ -56,8 +57,23 @@ def test_text_while_speaking_and_the_right_text_after(node: str, server: Server,
     assert told["transport"] == transports.split(",")[-1]
 
 
+def test_openai(node: str, server: Server) -> None:
+    told = run(node, "openai.mjs", server.url)
+    assert told["models"] == ["sensevoice"]
+    assert told["json"]["text"] == SAID.written and told["text"] == SAID.written + "\n"
+    verbose = told["verbose"]
+    assert (verbose["text"], verbose["language"]) == (SAID.written, "chinese")
+    assert "".join(segment["text"] for segment in verbose["segments"]) == SAID.written and verbose["words"]
+    assert {segment["speaker"] for segment in told["diarized"]["segments"]} == {"A"}
+    assert "".join(told["deltas"]) == told["done"]["text"] == SAID.written
+    assert told["done"]["type"] == "transcript.text.done"
+    error = told["error"]
+    assert error.pop("request").startswith("req_")
+    assert error == {"name": "NotFoundError", "status": 404, "code": "model_not_found"}
+
+
 def test_versions_are_exact_and_no_registry_is_named() -> None:
     wanted = json.loads((FOLDER / "package.json").read_text("utf-8"))["devDependencies"]
-    assert {name: version.rpartition("@")[2] for name, version in wanted.items()} == CLIENTS | {"openai": "7.55.0"}
+    assert {name: version.rpartition("@")[2] for name, version in wanted.items()} == CLIENTS | OPENAI
     locked = json.loads((FOLDER / "package-lock.json").read_text("utf-8"))["packages"]
     assert all("resolved" not in package and ("integrity" in package or not path) for path, package in locked.items())

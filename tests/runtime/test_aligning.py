@@ -20,12 +20,13 @@ TIMED = Hypothesis("四。", words=WORDS, timestamp_source="aligner")
 
 @dataclass
 class Aligner:
-    answer: Result = TIMED
-    asked: list[Align] = field(default_factory=list)
+    answer: Result | None = TIMED  # None: it keeps it to itself
+    asked: list[Done] = field(default_factory=list)
 
     def submit(self, job: Align, done: Done, patient: bool) -> None:
-        self.asked.append(job)
-        done(self.answer)
+        self.asked.append(done)
+        if self.answer is not None:
+            done(self.answer)
 
 
 @dataclass
@@ -94,6 +95,14 @@ def test_nobody_who_waits_for_a_text_waits_for_long() -> None:
     assert told(answers) is READ
     world.workers.answer(TIMED)  # comes too late
     assert answers.empty()
+
+
+def test_the_workers_are_not_asked_when_it_is_too_late() -> None:
+    world = World(Aligner(None), within_s=0.02)
+    assert told(world.align()) is READ
+    assert world.aligner is not None
+    world.aligner.asked[0](Lost("crashed"))
+    assert world.workers.waiting.empty()
 
 
 def test_a_file_has_time() -> None:

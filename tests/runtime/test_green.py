@@ -44,6 +44,36 @@ def run(program: str) -> "subprocess.CompletedProcess[bytes]":
     return subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, timeout=60, check=False)
 
 
+STREAMED = """
+from xingji.runtime.green import patch
+patch()
+
+import http.client, threading
+import eventlet, eventlet.wsgi
+
+read = threading.Event()
+
+def app(environ, start):
+    start("200 OK", [("Content-Type", "text/plain")])
+    yield b"one"
+    yield b"two" if read.wait(10) else b"nobody has read the first part"
+
+listener = eventlet.listen(("127.0.0.1", 0))
+threading.Thread(target=eventlet.wsgi.server, args=(listener, app), kwargs={"log_output": False}, daemon=True).start()
+client = http.client.HTTPConnection(*listener.getsockname(), timeout=30)
+client.request("GET", "/")
+answer = client.getresponse()
+assert answer.read1(100) == b"one"
+read.set()
+assert answer.read() == b"two"
+"""
+
+
+def test_an_answer_in_parts_is_sent_part_by_part() -> None:
+    done = run(STREAMED)
+    assert done.returncode == 0, done.stderr.decode()
+
+
 PATCHED = """
 from xingji.runtime.green import offload, patch, unmask
 patch()

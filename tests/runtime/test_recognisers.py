@@ -140,6 +140,11 @@ def test_a_default_that_is_served(make: Make) -> None:
         make(registry=read(default_asr=SMALL))
 
 
+def test_clients_of_other_services_have_names_of_their_own(make: Make) -> None:
+    choose = make(registry=read(default_asr=BIG)).recognisers.choose
+    assert choose("paraformer-realtime-v2").id == choose("fun-asr-realtime-2025-11-07").id == BIG
+
+
 def test_a_model_that_is_to_be_there_from_the_start(make: Make) -> None:
     registry = read()
     entry = registry.entries[BIG].model_copy(update={"load": "start"})

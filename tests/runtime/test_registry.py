@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -248,3 +249,36 @@ def test_damage_is_seen_by_size_and_by_digest(tmp_path: Path) -> None:
     assert damaged(tmp_path, locked, digests=False) == ["model.pt"]
     path.unlink()
     assert damaged(tmp_path, locked, digests=False) == ["model.pt"]
+
+
+@pytest.mark.parametrize(
+    ("name", "id"),
+    [
+        *((name, "sensevoice") for name in ("paraformer-realtime-v2", "fun-asr-realtime-2025-11-07", "sensevoice")),
+        ("qwen3-asr-0.6b", "qwen3-asr-0.6b"),
+        ("paraformer", "paraformer"),  # an id, though of another role
+        ("paraformer-v2", "paraformer-v2"),
+        ("gpt-5", "gpt-5"),
+        ("", ""),
+    ],
+)
+def test_what_clients_of_other_services_call_a_model(name: str, id: str) -> None:
+    assert read().called(name) == id
+
+
+def test_an_operator_may_say_whom_clients_mean(tmp_path: Path) -> None:
+    names = {"fun-asr-*": "qwen3-asr-0.6b", "fun-asr-realtime": "qwen3-asr-1.7b", "house-model": None}
+    registry = read(str(written(tmp_path, {"names": names})))
+    meant = {name: registry.called(name) for name in ("fun-asr-realtime", "fun-asr-mtl", "house-model")}
+    assert meant == {"fun-asr-realtime": "qwen3-asr-1.7b", "fun-asr-mtl": "qwen3-asr-0.6b", "house-model": "sensevoice"}
+    assert registry.called("paraformer-realtime-v2") == "sensevoice"  # ours stay
+    assert registry.called("fun-asr-realtime-2025-11-07") == "sensevoice"  # the longest beginning
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [({"a*b": None}, "names.a*b"), ({"": None}, "names"), ({"a": "whisper"}, "names.a"), ({"a": "punc"}, "names.a")],
+)
+def test_a_name_that_means_nobody(tmp_path: Path, names: dict[str, Any], said: str) -> None:
+    with pytest.raises(RegistryError, match=f"models.json: {re.escape(said)}"):
+        read(str(written(tmp_path, {"names": names})))

@@ -1,6 +1,7 @@
 """A file is a recording fed fast: whole, or an error."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from queue import Queue
 
@@ -11,7 +12,7 @@ from tests.runtime.conftest import MakeHub
 from tests.runtime.fakes import PATIENCE_S, BrokenSession, Engines, in_thread, join_recordings, silence, speech
 from xingji.audio import Limits
 from xingji.core.errors import XingjiError
-from xingji.core.messages import Completed, Detect, Transcribe
+from xingji.core.messages import Completed, Detect, Event, SentenceSettled, Transcribe
 from xingji.core.session import Session
 from xingji.core.types import Samples
 from xingji.runtime import upload
@@ -130,6 +131,66 @@ def test_a_file_longer_than_a_recording_may_be_is_refused(make_hub: MakeHub, dec
     decodes(talk(1), talk(1), talk(1), AssertionError("decoded further"))
     with pytest.raises(XingjiError, match="too_large"):
         transcribe(make_hub(Clocks(longest=3.0)))
+
+
+def transcription(hub: Hub) -> upload.Transcription:
+    return upload.Transcription(hub, PATH, WISHES, Limits(3600.0, 60.0, 1 << 30))
+
+
+def test_sentences_are_told_while_the_rest_is_still_read(make_hub: MakeHub, decodes: Decodes) -> None:
+    read = []
+    decodes(*(part for n in range(50) for part in (lambda n=n: read.append(n), talk(1))))  # type: ignore[misc]
+    hub = make_hub()
+    with closing(transcription(hub)) as running:
+        events = iter(running)
+        assert isinstance(first_of(events, SentenceSettled), SentenceSettled)
+        assert len(read) < 50
+        assert isinstance(first_of(events, Completed), Completed)
+        assert list(events) == [] and read == list(range(50))
+
+
+def first_of(events: Iterator[Event | None], kind: type[Event]) -> Event | None:
+    return next(event for event in events if isinstance(event, kind))
+
+
+def test_who_listens_is_not_left_without_a_word(
+    make_hub: MakeHub, engines: Engines, decodes: Decodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload, "TICK_S", 0.01)
+    decodes(talk(1))
+    engines.held = {Detect}
+    with closing(transcription(make_hub())) as running:
+        events = iter(running)
+        assert next(events) is None and next(events) is None
+        engines.let_go()
+        assert isinstance(first_of(events, Completed), Completed)
+
+
+@pytest.mark.parametrize("asked", [0, 1, 2], ids=["before it begins", "as it begins", "half way"])
+def test_what_is_closed_early_leaves_nothing_behind(
+    make_hub: MakeHub, engines: Engines, decodes: Decodes, asked: int
+) -> None:
+    ended = []
+
+    def decode_file(path: Path, limits: Limits) -> Iterator[Samples]:
+        try:
+            while True:
+                yield talk(1)
+        finally:
+            ended.append(path)
+
+    hub = make_hub(limits=HubLimits(sessions=1))
+    for _ in range(2):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(upload, "decode_file", decode_file)
+            running = transcription(hub)
+        for _ in zip(range(asked), running, strict=False):
+            pass
+        running.close()
+        running.close()
+        join_recordings()
+        assert hub.active == 0
+    assert len(ended) == len(engines.released) == 2
 
 
 def test_a_defect_of_ours_is_an_internal_error(

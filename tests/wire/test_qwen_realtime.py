@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from tests.wire.conversation import Close, Conversation, SentenceDropped, completed, sentence, spoken
 from xingji.core.errors import CODES, XingjiError
-from xingji.core.messages import SentenceRevised, SentenceSettled, SpeechEnded, SpeechStarted
+from xingji.core.messages import (
+    Completed,
+    SentenceReadings,
+    SentenceRevised,
+    SentenceSettled,
+    SpeechEnded,
+    SpeechStarted,
+)
 from xingji.core.types import AudioFormat, Span, Stage
 from xingji.wire import NO_END, Frame, Open, samples
 from xingji.wire.dialect import Cancel, Configure, Handshake, Say, Stop
@@ -253,3 +260,18 @@ def test_nothing_breaks_it(body: dict[str, Any]) -> None:
     one = talk()
     one.say(body)
     assert kinds(one.say(update(), FINISH))[-1] in ("updated", "finished", "error")
+
+
+@pytest.mark.parametrize("by_client", [False, True])
+def test_the_second_pass_hears_the_emotion(by_client: bool) -> None:
+    heard = sentence(0, Stage.SECOND_PASS, "太好了！", 0, 900, emotion="happy", language="zh")
+    one = Conversation(QwenRealtime(Handshake("/api-ws/v1/realtime", {"model": "qwen3-asr-flash-realtime"})))
+    if by_client:
+        one.say({"type": "session.update", "session": {"turn_detection": None}})
+    one.say({"type": "input_audio_buffer.append", "audio": "AAAA"}, {"type": "session.finish"})
+    partial = SentenceRevised(sentence(0, Stage.PARTIAL, "太", 0))
+    told = one.happens(SpeechStarted(0, 0), partial, SentenceRevised(heard), SentenceSettled(heard),
+                       Completed((heard,), (SentenceReadings({}),), (), samples(900)))  # fmt: skip
+    emotions = [(t["type"].rpartition(".")[2], t["emotion"]) for t in told if "emotion" in t]
+    assert emotions == [*([] if by_client else [("text", None)]), ("completed", "happy")]
+    assert next(command.wishes.model for command in one.done if isinstance(command, Open)) == "qwen3-asr-flash-realtime"

@@ -7,7 +7,7 @@ memory and processor time, and dies with the iterator: a hostile file costs one 
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ FORMAT_NAMES = ("aac", "flac", "m4a", "mp3", "ogg", "wav", "webm", "wma")
 CHUNK_BYTES = SAMPLE_RATE * 2  # one second of int16
 
 
-def decode_file(path: Path, limits: Limits) -> Iterator[Samples]:
+def decode_file(path: Path, limits: Limits) -> Generator[Samples, None, None]:
     """Yield the file's audio, channels averaged, in chunks of one second (the last may be shorter).
 
     Damaged packets are skipped. Raises ``XingjiError``: ``empty_file``, ``unsupported_format``,

@@ -1,7 +1,9 @@
 """How sentences become one text: Han runs are joined directly, Latin words keep one space between them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
+from .timing import divided
+from .types import Sentence, Span
 from .written import is_half_width_mark, is_wide
 
 
@@ -19,6 +21,16 @@ def pieces(texts: Iterable[str]) -> Iterator[str]:
 
 def join(texts: Iterable[str]) -> str:
     return "".join(pieces(texts))
+
+
+def parted(sentences: Sequence[Sentence]) -> Iterator[tuple[Sentence, str, Span]]:
+    """Each sentence, or its parts where marks end sentences within it, with their times; the texts together are the
+    whole text."""
+    for sentence, whole in zip(sentences, pieces(s.text for s in sentences), strict=True):
+        space = whole[: len(whole) - len(sentence.text)]  # in front, where two Latin words would touch
+        for text, span in divided(sentence):
+            yield sentence, space + text, span
+            space = ""
 
 
 def _apart(before: str, after: str) -> bool:

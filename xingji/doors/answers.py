@@ -44,11 +44,16 @@ def failure(error: XingjiError) -> tuple[Response, int]:
     if error.field is not None:
         body["field"] = error.field
     response = jsonify(body)
-    if "retry_after_ms" in error.detail:
-        response.headers["Retry-After"] = str(-(-int(str(error.detail["retry_after_ms"])) // 1000))
+    response.headers.update(retry_after(error))
     if error.code == "unauthorized":
         response.headers["WWW-Authenticate"] = "Bearer"
     return response, STATUS.get(error.code, 400)
+
+
+def retry_after(error: XingjiError) -> dict[str, str]:
+    """The header that says when to come back, where the error knows."""
+    wait_ms = error.detail.get("retry_after_ms")
+    return {} if wait_ms is None else {"Retry-After": str(-(-int(str(wait_ms)) // 1000))}
 
 
 def register(app: Flask) -> None:
@@ -61,8 +66,9 @@ def register(app: Flask) -> None:
             response.headers["Access-Control-Allow-Origin"] = str(origin)
             response.headers.add("Vary", "Origin")
         response.headers["Access-Control-Allow-Methods"] = "GET, POST, PUT, DELETE, OPTIONS"
-        response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, If-Match, X-NLS-Token"
-        response.headers["Access-Control-Expose-Headers"] = "ETag, Retry-After"
+        # The star is for clients that bring headers of their own, as OpenAI's does; it does not cover the first.
+        response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, If-Match, X-NLS-Token, *"
+        response.headers["Access-Control-Expose-Headers"] = "ETag, Retry-After, x-request-id"
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
 

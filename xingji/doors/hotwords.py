@@ -13,7 +13,8 @@ from ..runtime.hotword_file import Table, plain
 from ..wire import Pace, Wishes, samples
 from . import services
 from .answers import success
-from .rest import sent_file, sent_language, spooled, upload_limits
+from .rest import sent_language
+from .uploads import on_disk, sent_file, upload_limits
 
 api = Blueprint("hotwords", __name__, url_prefix="/api/asr/hotwords")
 
@@ -64,8 +65,7 @@ def test() -> tuple[Response, int]:
     own = words if table is None else ()
     pace = Pace(samples(here.settings.sentence_silence_ms))
     wishes = Wishes(language=language, hotwords=own, hotword_table=table, pace=pace)
-    with spooled(file) as path:
-        trial = dry_run(here.hub, path, wishes, tuple(word.text for word in words), truth, upload_limits())
+    trial = dry_run(here.hub, on_disk(file), wishes, tuple(word.text for word in words), truth, upload_limits())
     data: dict[str, Any] = {
         "with": _texts(trial.with_words),
         "without": _texts(trial.without),

@@ -1,9 +1,7 @@
 """``/stream/v1/asr``: one audio in the body, its text in the answer, as clients of Alibaba's NLS know it."""
 
 import logging
-import os
 import shutil
-import tempfile
 import time
 import uuid
 from pathlib import Path
@@ -19,11 +17,12 @@ from ..core.messages import Completed
 from ..core.transcript import join
 from ..core.types import SAMPLE_RATE, Sentence
 from ..runtime.upload import transcribe as run
-from ..wire import Pace, Wishes, samples
+from ..wire import Pace, Wishes, samples, seconds
 from ..wire.nls_read import read_vocabulary
 from ..wire.nls_status import SUCCESS, why
 from . import services
-from .rest import upload_limits
+from .answers import retry_after
+from .uploads import fallback, flag, spoken, spool, upload_limits
 
 log = logging.getLogger(__name__)
 
@@ -37,10 +36,10 @@ COPIED = 1 << 16  # bytes of the body at a time
 def transcribe() -> Response:
     here, begun = services(), time.monotonic()
     rate = _rate()
-    marks = _flag("enable_punctuation_prediction", True)
-    words = _flag("word_timestamps", False)
+    marks = flag(request.args, "enable_punctuation_prediction", True)
+    words = flag(request.args, "word_timestamps", False)
     for known in ("enable_voice_detection", "enable_speaker_diarization"):
-        _flag(known, False)  # accepted, and without effect
+        flag(request.args, known, False)  # accepted, and without effect
     table, hotwords = read_vocabulary(request.args.get("vocabulary_id") or "")
     wishes = Wishes(
         hotwords=hotwords,
@@ -48,16 +47,13 @@ def transcribe() -> Response:
         stream=False,
         llm=False,
         punctuation=marks,
-        itn=_flag("enable_inverse_text_normalization", True),
-        remove_fillers=_flag("disfluency", False),
+        itn=flag(request.args, "enable_inverse_text_normalization", True),
+        remove_fillers=flag(request.args, "disfluency", False),
         pace=Pace(samples(here.settings.sentence_silence_ms)),
         model=request.args.get("model_id") or None,
     )
     path = _spooled(rate)
-    try:
-        done = run(here.hub, path, wishes, upload_limits())
-    finally:
-        os.unlink(path)
+    done = run(here.hub, path, wishes, upload_limits())
     body = _transcript(done, words) | {"processing_time": round(time.monotonic() - begun, 3)}
     return _answer(body | {"status": SUCCESS, "message": "SUCCESS"})
 
@@ -103,8 +99,7 @@ def models() -> Response:
 def failed(error: XingjiError) -> tuple[Response, int]:
     failure = why(error)
     response = _answer({"result": "", "status": failure.status, "message": str(failure)})
-    if "retry_after_ms" in error.detail:
-        response.headers["Retry-After"] = str(-(-int(str(error.detail["retry_after_ms"])) // 1000))
+    response.headers.update(retry_after(error))
     return response, failure.http
 
 
@@ -127,33 +122,27 @@ def _answer(body: dict[str, Any]) -> Response:
 
 
 def _transcript(done: Completed, words: bool) -> dict[str, Any]:
-    told = [(s, s.text) for s in done.sentences if s.text]
+    told = spoken(done)
     return {
-        "result": join(text for _, text in told),
-        "segments": [_segment(s, text, words) for s, text in told],
-        "duration": _seconds(done.length),
-        "fallback": next((s.fallback for s, _ in told if s.fallback), None),
+        "result": join(sentence.text for sentence in told),
+        "segments": [_segment(sentence, words) for sentence in told],
+        "duration": seconds(done.length),
+        "fallback": fallback(told),
     }
 
 
-def _segment(sentence: Sentence, text: str, words: bool) -> dict[str, Any]:
+def _segment(sentence: Sentence, words: bool) -> dict[str, Any]:
     end = sentence.start if sentence.end is None else sentence.end
     tokens = [
-        {"text": word.text, "start_time": _seconds(word.span.start), "end_time": _seconds(word.span.end)}
+        {"text": word.text, "start_time": seconds(word.span.start), "end_time": seconds(word.span.end)}
         for word in sentence.words
     ]
-    times = {"text": text, "start_time": _seconds(sentence.start), "end_time": _seconds(end)}
+    times = {"text": sentence.text, "start_time": seconds(sentence.start), "end_time": seconds(end)}
     return times | ({"word_tokens": tokens} if words else {})
 
 
-def _seconds(at: int) -> float:
-    return round(at / SAMPLE_RATE, 3)
-
-
 def _spooled(rate: int) -> Path:
-    """The body as a file that can be decoded; the caller deletes it. Raises XingjiError("empty_file")."""
-    if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
-        request.environ["wsgi.input_terminated"] = True  # eventlet ends it, but does not say so
+    """The body as a file that can be decoded. Raises XingjiError("empty_file")."""
     body = request.stream  # never the form, which curl's default content type would make of it
     head = body.read(16)
     if not head:
@@ -163,28 +152,16 @@ def _spooled(rate: int) -> Path:
             else XingjiError("empty_file")
         )
     raw = request.args.get("format", "").lower() == "pcm" and not is_container(head)
-    with tempfile.NamedTemporaryFile(prefix="xingji-nls-", delete=False) as spool:
-        try:
-            header = wav_header(rate, 0) if raw else b""
-            spool.write(header + head)
-            shutil.copyfileobj(body, spool, COPIED)
-            if raw:
-                size = spool.tell() - len(header)
-                spool.seek(0)
-                spool.write(wav_header(rate, size))
-        except BaseException:
-            os.unlink(spool.name)
-            raise
-    return Path(spool.name)
-
-
-def _flag(name: str, default: bool) -> bool:
-    value = request.args.get(name) or None
-    if value is None:
-        return default
-    if value.lower() not in ("true", "false", "1", "0"):
-        raise XingjiError("bad_parameter", field=name)
-    return value.lower() in ("true", "1")
+    header = wav_header(rate, 0) if raw else b""
+    file = spool()
+    file.write(header + head)
+    shutil.copyfileobj(body, file, COPIED)
+    if raw:
+        size = file.tell() - len(header)
+        file.seek(0)
+        file.write(wav_header(rate, size))
+    file.flush()
+    return Path(file.name)
 
 
 def _rate() -> int:

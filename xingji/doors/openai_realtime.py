@@ -16,6 +16,7 @@ from ..wire.openai_realtime_read import Session, updated
 from ..wire.openai_realtime_write import refusal, refused
 from ..wire.realtime import Invalid
 from . import services
+from .answers import retry_after
 
 log = logging.getLogger(__name__)
 
@@ -76,8 +77,7 @@ def invalid(wrong: Invalid) -> tuple[Response, int]:
 def failed(error: XingjiError) -> tuple[Response, int]:
     status, body = refused(error)
     response = _answer(body)
-    if "retry_after_ms" in error.detail:
-        response.headers["Retry-After"] = str(-(-int(str(error.detail["retry_after_ms"])) // 1000))
+    response.headers.update(retry_after(error))
     return response, status
 
 
@@ -90,12 +90,6 @@ def rejected(error: HTTPException) -> tuple[Response, int]:
 def broken(error: Exception) -> tuple[Response, int]:
     log.exception("request failed", extra={"path": request.path})
     return failed(XingjiError("internal"))
-
-
-@api.after_request
-def numbered(response: Response) -> Response:
-    response.headers["x-request-id"] = f"req_{uuid.uuid4().hex}"
-    return response
 
 
 def _answer(body: str) -> Response:

@@ -1,20 +1,15 @@
 """``/api/asr``: upload a file, see models and formats, fetch a result that was missed."""
 
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from pathlib import Path
+from contextlib import nullcontext
 from typing import Any
 
 from flask import Blueprint, Response, request
-from werkzeug.datastructures import FileStorage
 
-from ..audio import FORMAT_NAMES, Limits
+from ..audio import FORMAT_NAMES
 from ..core.errors import XingjiError
 from ..core.messages import Completed
 from ..core.subtitles import srt, vtt
-from ..core.transcript import join, pieces
+from ..core.transcript import join
 from ..runtime.recognisers import Recognisers
 from ..runtime.upload import transcribe as run
 from ..wire import PACES, Pace, Wishes, milliseconds, samples
@@ -22,11 +17,11 @@ from ..wire.socketio import final_result, timed_words, timestamps
 from ..wire.socketio_read import LANGUAGES, read_hotwords
 from . import services
 from .answers import success
+from .uploads import fallback, flag, on_disk, sent_file, spoken, upload_limits
 
 api = Blueprint("asr", __name__, url_prefix="/api/asr")
 
 _MEDIA_TYPES = {"srt": "application/x-subrip", "vtt": "text/vtt", "text": "text/plain"}
-SPEEDUP = 4.0  # seconds of audio that decoding must manage in a second of waiting, at the very least
 
 
 @api.post("/transcribe")
@@ -34,18 +29,18 @@ def transcribe() -> tuple[Response, int]:
     """JSON, or the text alone, or subtitles. Errors are JSON in any case."""
     here = services()
     file = sent_file()
-    wants_timestamps = _flag("generate_timestamps", True)
+    wants_timestamps = flag(request.form, "generate_timestamps", True)
     form = request.form.get("response_format") or "json"
     if form not in ("json", *_MEDIA_TYPES):
         raise XingjiError("bad_parameter", field="response_format")
-    compare = _flag("compare", False)
+    compare = flag(request.form, "compare", False)
     wishes = Wishes(
         language=sent_language(),
         hotwords=_hotwords(),
         hotword_table=_hotword_table(),
         stream=compare,
-        remove_fillers=_flag("remove_fillers", False),
-        llm=_flag("llm", False),
+        remove_fillers=flag(request.form, "remove_fillers", False),
+        llm=flag(request.form, "llm", False),
         pace=_pace(),
         model=request.form.get("model") or request.form.get("model_id") or None,
         vllm_host=request.form.get("vllm_host") or None,
@@ -53,8 +48,8 @@ def transcribe() -> tuple[Response, int]:
     )
     watcher = request.form.get("session_id")
     gate = here.gates.get(watcher or "")
-    with spooled(file) as path, gate.watching() if gate else nullcontext():
-        done = run(here.hub, path, wishes, upload_limits(), _progress(watcher) if watcher else None)
+    with gate.watching() if gate else nullcontext():
+        done = run(here.hub, on_disk(file), wishes, upload_limits(), _progress(watcher) if watcher else None)
     if form != "json":
         return Response(_written(done, form), content_type=f"{_MEDIA_TYPES[form]}; charset=utf-8"), 200
     data = _transcript(done, wants_timestamps, here.hub.recognisers)
@@ -119,59 +114,18 @@ def _written(done: Completed, form: str) -> str:
 
 
 def _transcript(done: Completed, with_times: bool, recognisers: Recognisers) -> dict[str, Any]:
-    told = [sentence for sentence in done.sentences if sentence.text]
-    texts = list(pieces(sentence.text for sentence in told))
-    text = "".join(texts)
+    told = spoken(done)
+    text = join(sentence.text for sentence in told)
     return {
         "text": text,
         "length": len(text),
         "model": "、".join(dict.fromkeys(recognisers.name(s.second_by) for s in told)) or recognisers.name(""),
-        "fallback": next((s.fallback for s in told if s.fallback), None),
+        "fallback": fallback(told),
         "timestamps": timestamps(told) if with_times else [],
         "words": [word for s in told for word in timed_words(s)] if with_times else [],
         "duration_ms": milliseconds(done.length),
         "missing": sorted({stage.name.lower() for s in told for stage in s.missing}),
     }
-
-
-@contextmanager
-def spooled(file: FileStorage) -> Iterator[Path]:
-    """The file on disk, for as long as it is needed."""
-    with tempfile.NamedTemporaryFile(prefix="xingji-upload-", delete=False) as spool:
-        path = Path(spool.name)
-    try:
-        file.save(path)
-        yield path
-    finally:
-        os.unlink(path)
-
-
-def upload_limits() -> Limits:
-    settings = services().settings
-    return Limits(
-        max_seconds=settings.max_upload_s,
-        max_wall_s=60.0 + settings.max_upload_s / SPEEDUP,
-        max_memory_bytes=256 << 20,
-    )
-
-
-def sent_file() -> FileStorage:
-    file = request.files.get("file")
-    if file is None:
-        # Werkzeug takes a part without a file name for a form field.
-        raise XingjiError("empty_filename" if "file" in request.form else "no_file", field="file")
-    if not file.filename:
-        raise XingjiError("empty_filename", field="file")
-    return file
-
-
-def _flag(name: str, default: bool) -> bool:
-    value = request.form.get(name)
-    if value is None or value == "":
-        return default
-    if value.lower() not in ("true", "false", "1", "0"):
-        raise XingjiError("bad_parameter", field=name)
-    return value.lower() in ("true", "1")
 
 
 def _port() -> int | None:

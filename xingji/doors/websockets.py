@@ -21,7 +21,7 @@ from ..runtime import green
 from ..runtime.connection import Connection, Heartbeat
 from ..runtime.websocket import VERSION, WebSocket, accepting, asks_for_websocket
 from ..wire.dialect import Dialect, Handshake
-from ..wire.table import TABLE, Entry, refusal
+from ..wire.table import OVER_HTTP, TABLE, Entry, Protocol, refusal
 from . import Services
 from .access import admits
 from .answers import failure
@@ -139,20 +139,22 @@ def explain(app: Flask) -> None:
 
 @api.get("/api/protocols")
 def protocols() -> Response:
-    listed = [
-        {
-            "name": entry.name,
-            "title": entry.title,
-            "title_en": entry.title_en,
-            "paths": list(entry.paths),
-            "features": list(entry.features),
-            "subprotocols": list(entry.subprotocols),
-            "clients": list(entry.clients),
-            "document": entry.document,
-        }
-        for entry in TABLE
-    ]
+    listed = [_told(entry) | {"subprotocols": list(entry.subprotocols)} for entry in TABLE]
+    listed += [_told(protocol) | {"subprotocols": []} for protocol in OVER_HTTP]
     return jsonify({"success": True, "data": listed})
+
+
+def _told(protocol: Protocol) -> dict[str, Any]:
+    return {
+        "name": protocol.name,
+        "title": protocol.title,
+        "title_en": protocol.title_en,
+        "transport": "websocket" if isinstance(protocol, Entry) else "http",
+        "paths": list(protocol.paths),
+        "features": list(protocol.features),
+        "clients": list(protocol.clients),
+        "document": protocol.document,
+    }
 
 
 def _refused(entry: Entry, error: XingjiError, start: StartResponse) -> Iterable[bytes]:

@@ -54,7 +54,7 @@ class Aligning:
         def aligned(result: Result) -> None:
             if isinstance(result, Hypothesis) and result.words:
                 answer(result)
-            else:
+            elif not answer.given:
                 ask_workers()
 
         if self._aligner is None:
@@ -69,7 +69,7 @@ class _Once:
     def __init__(self, heard: Hypothesis, done: Callable[[Hypothesis], None], within_s: float | None) -> None:
         self._heard, self._done = heard, done
         self._lock = threading.Lock()
-        self._over = False
+        self.given = False
         self._timer: threading.Timer | None = None
         if within_s is not None:
             self._timer = threading.Timer(within_s, self._finish, (heard,))
@@ -86,7 +86,7 @@ class _Once:
 
     def _finish(self, heard: Hypothesis) -> None:
         with self._lock:
-            if self._over:
+            if self.given:
                 return
-            self._over = True
+            self.given = True
         self._done(heard)

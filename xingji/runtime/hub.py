@@ -86,7 +86,7 @@ class Hub:
         self._pool, self._corrections, self._pronouncer = pool, corrections, pronouncer
         self._clocks, self._limits, self._tables, self._chunk = clocks, limits, tables, chunk
         self._backups, self._metrics, self._headroom = backups, metrics, headroom
-        self._lexicon, self._streams_text = lexicon, streams
+        self._lexicon, self._streaming = lexicon, streams
         self.llm_model = llm_model
         # A stream ends at the clock's limit; its decoder's own is for one that runs away before anybody looks.
         longest = clocks.longest + DECODER_MARGIN_S
@@ -184,7 +184,7 @@ class Hub:
     def _profile(self, wishes: Wishes, named: HotwordIndex | None) -> Profile:
         choice, hotwords = self._choice(wishes), self._index(wishes, named)
         shown = wishes.stream and choice.entry.supports_realtime
-        stream = shown and self._streams_text
+        stream = shown and self._streaming
         return Profile(
             stream=stream,
             preview=shown and not stream and wishes.partials,

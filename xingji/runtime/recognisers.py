@@ -86,8 +86,11 @@ class Recognisers:
     # -- the choice -------------------------------------------------------------------
 
     def choose(self, model: str | None, host: str | None = None, port: int | None = None) -> Choice:
-        """``host`` and ``port`` of a server that the client names. Raises XingjiError: unknown_model, bad_config."""
-        id = model or self.default
+        """``model``: an id, or what clients call it; ``host`` and ``port`` of a server that the client names.
+
+        Raises XingjiError: unknown_model, bad_config.
+        """
+        id = self._registry.called(model) if model else self.default
         entry = self._registry.of("segment").get(id)
         if entry is None or not (self._is_set_up(id) or (host and entry.runs_on.http)):
             available = [other for other in self._registry.of("segment") if self._is_set_up(other)]

@@ -1,14 +1,14 @@
 """``models.json``, the models that there are to choose from, and ``models.lock.json``, what was downloaded of them.
 
 Both are checked when read; an error names the file and the field. An operator's own file has the same shape and is
-laid over ours: an entry replaces the one of its id, and a default replaces the default of its role. The lock is
-written after a model is complete, so a model that it names was complete once; the digests in it hold from then on.
+laid over ours: an entry replaces the one of its id, a default the default of its role, a name the same name. The lock
+is written after a model is complete, so a model that it names was complete once; the digests in it hold from then on.
 """
 
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -177,8 +177,15 @@ Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", max_length=8
 _LOCK = TypeAdapter(dict[Id, Locked])
 
 
+Name = Annotated[str, Field(pattern=r"^[^*]+\*?$", max_length=80)]
+
+
 class _File(_Checked):
-    models: dict[Id, Entry] = Field(min_length=1)
+    """``names``: what clients of other services call a model → its id, or None for the default of segments. One that
+    ends in ``*`` stands for all names that begin so."""
+
+    models: dict[Id, Entry] = {}
+    names: dict[Name, Id | None] = {}
 
 
 _FILE = TypeAdapter(_File)
@@ -220,6 +227,14 @@ class Registry:
 
     entries: Mapping[str, Entry]
     defaults: Mapping[Role, str]
+    names: Mapping[str, str | None] = field(default_factory=dict)
+
+    def called(self, name: str) -> str:
+        """The id of what clients call so; of several beginnings that fit, the longest counts."""
+        fitting = [known for known in self.names if known == name or (known[-1] == "*" and name.startswith(known[:-1]))]
+        if name in self.entries or not fitting:
+            return name
+        return self.names[max(fitting, key=lambda known: (known == name, len(known)))] or self.defaults["segment"]
 
     def of(self, role: Role) -> dict[str, Entry]:
         return {id: entry for id, entry in self.entries.items() if entry.runs_on.role == role}
@@ -242,17 +257,18 @@ def read(own: str = "", default_asr: str = "", streaming: str = "", shipped: Pat
 
     Raises RegistryError.
     """
-    ours = _read(_FILE, shipped).models
-    defaults = _defaults(ours, shipped)
-    entries = dict(ours)
+    ours = _read(_FILE, shipped)
+    defaults = _defaults(ours.models, shipped)
+    entries, names = dict(ours.models), dict(ours.names)
     if own:
         path = Path(own)
-        theirs = _read(_FILE, path).models
-        entries |= theirs
-        ours_now = theirs.get(defaults["streaming"])
+        theirs = _read(_FILE, path)
+        entries |= theirs.models
+        names |= theirs.names
+        ours_now = theirs.models.get(defaults["streaming"])
         if ours_now is not None and "default" in ours_now.model_fields_set:
             del defaults["streaming"]
-        defaults |= _defaults(theirs, path)
+        defaults |= _defaults(theirs.models, path)
     if default_asr:
         defaults["segment"] = _known("DEFAULT_ASR_MODEL", default_asr, "segment", entries)
     if streaming == NONE:
@@ -260,8 +276,9 @@ def read(own: str = "", default_asr: str = "", streaming: str = "", shipped: Pat
     elif streaming:
         defaults["streaming"] = _known("XINGJI_STREAMING_MODEL", streaming, "streaming", entries)
     name = Path(own).name if own else shipped.name
-    _check_whole(Registry(entries, defaults), name)
-    return Registry(entries, defaults)
+    registry = Registry(entries, defaults, names)
+    _check_whole(registry, name)
+    return registry
 
 
 def _known(variable: str, id: str, role: Role, entries: Mapping[str, Entry]) -> str:
@@ -302,6 +319,9 @@ def _check_whole(registry: Registry, name: str) -> None:
     for id, entry in registry.entries.items():
         if entry.models.realtime not in (None, *shown):
             raise RegistryError(f"{name}: models.{id}.models.realtime: no streaming model is called so")
+    for called, target in registry.names.items():
+        if target not in (None, *registry.of("segment")):
+            raise RegistryError(f"{name}: names.{called}: no model that transcribes segments is called {target}")
 
 
 def damaged(folder: Path, locked: Locked, digests: bool) -> list[str]:

@@ -73,5 +73,9 @@ def milliseconds(samples: int) -> int:
     return samples * 1000 // SAMPLE_RATE
 
 
+def seconds(samples: int) -> float:
+    return round(samples / SAMPLE_RATE, 3)
+
+
 def samples(milliseconds: int) -> int:
     return milliseconds * SAMPLE_RATE // 1000

@@ -191,6 +191,10 @@ class Inference(Dialect):
         if error.code in DAMAGED and self._writer is not None:
             self._writer.failure = why(error)  # what was understood so far is told first
             return ()
+        if error.code == "unknown_model" and self._task is not None:
+            return self._failed(
+                Failure("ModelNotFound", f"没有模型 {str(self._task.wishes.model)[:80]}。 Model not found.")
+            )
         if error.code in WAITS and self._state is State.STARTING and not self._last_try:
             return ()
         return self._failed(why(error))

@@ -19,10 +19,6 @@ CODECS = {
 RATES = (8_000, 48_000)  # Hz
 SILENCES = (200, 6_000)  # ms that end a sentence
 SILENCE_BY_MODEL = {"paraformer": 800, "fun-asr": 1_300, "qwen-audio": 800}  # ms
-MODELS = re.compile(
-    r"(?:paraformer-realtime(?:-8k)?-v[12]|(?P<fun>fun-asr)-(?:flash-8k-)?realtime|qwen-audio-3\.1-asr-flash-streaming)"
-    r"(?:-\d{4}-\d{2}-\d{2})?"
-)
 TASK_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 SHORT = 15 * SAMPLE_RATE  # of a sentence that must not become too long
 NO_AUDIO_S = 23.0
@@ -75,8 +71,6 @@ def read_task(id: str, payload: Mapping[str, Any]) -> Task:
     model = payload.get("model")
     if not isinstance(model, str) or not model:
         raise invalid("model", "应为字符串。", "must be a string.")
-    if not MODELS.fullmatch(model):
-        raise Failure("ModelNotFound", f"没有模型 {model[:80]}。 Model not found.")
     parameters = payload.get("parameters")
     if not isinstance(parameters, dict):
         raise invalid("parameters", "应为对象。", "must be an object.")
@@ -95,6 +89,7 @@ def read_task(id: str, payload: Mapping[str, Any]) -> Task:
         itn=_get(parameters, "inverse_text_normalization_enabled", bool, True),
         llm=False,
         pace=Pace(_silence(parameters, model, style), SHORT if shorter else Pace().longest),
+        model=model,
         idle_s=NO_AUDIO_S,
     )
     return Task(id, wishes, _format(parameters), style, _get(parameters, "heartbeat", bool, False))

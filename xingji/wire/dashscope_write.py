@@ -46,6 +46,8 @@ def why(error: XingjiError) -> Failure:
             return Failure("UNSUPPORTED_FORMAT", "不支持的音频格式。 Unsupported audio format.")
         case (("decode_failed" | "not_streamable" | "too_large"), _):
             code = "DECODE_ERROR"
+        case "unknown_model", _:
+            code = "ModelNotFound"
         case "unauthorized", _:
             code = "InvalidApiKey"
         case "busy", _:

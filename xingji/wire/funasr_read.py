@@ -92,7 +92,7 @@ def read_hotwords(value: object) -> tuple[Hotword, ...]:
             log.warning("hotwords are no JSON and are ignored")
             return ()
     if isinstance(value, str):
-        value = _words(value)
+        value = weighted(value)
     if not isinstance(value, dict):
         return ()
     found: dict[str, Hotword] = {}
@@ -110,7 +110,8 @@ def read_hotwords(value: object) -> tuple[Hotword, ...]:
     return tuple(found.values())
 
 
-def _words(text: str) -> dict[str, int | None]:
+def weighted(text: str) -> dict[str, int | None]:
+    """Words that are separated by commas or line breaks, else by spaces, each perhaps followed by its weight."""
     text = text.replace("，", ",")
     parts = text.replace("\n", ",").split(",") if "," in text or "\n" in text else [text]
     found: dict[str, int | None] = {}

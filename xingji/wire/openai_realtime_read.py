@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..core.errors import XingjiError
-from ..core.hotword_table import parse
+from ..core.hotword_table import LONGEST_WORD, parse
 from ..core.types import AudioFormat, Hotword
 from . import NO_END, Pace, Wishes, samples
 from .realtime import Invalid, whole
@@ -159,7 +159,7 @@ def _transcription(before: Object | None, asked: object, at: str) -> Object | No
             _texts(value, f"{at}.{name}")
         elif not isinstance(value, bool if name == "llm" else str):
             raise Invalid("invalid_value", "类型不对。 has the wrong type.", f"{at}.{name}")
-    if _known(merged.get("language", "auto")) is None:
+    if known_language(merged.get("language", "auto")) is None:
         raise Invalid("invalid_value", "应为 zh、en、yue、ja 或 ko。 Unsupported language.", f"{at}.language")
     try:
         _hotwords(merged)
@@ -214,7 +214,7 @@ def _texts(value: object, at: str) -> list[str]:
     return value
 
 
-def _known(language: str) -> str | None:
+def known_language(language: str) -> str | None:
     """The language under the name that it has here."""
     return LANGUAGES.get(re.split("[-_]", language.strip().lower() or "auto")[0])
 
@@ -222,7 +222,7 @@ def _known(language: str) -> str | None:
 def _language(asked: Mapping[str, Any]) -> str:
     """Of several possible ones the recogniser finds out itself."""
     possible = [asked["language"]] if asked.get("language") else asked.get("languages", [])
-    return _known(possible[0]) or "auto" if len(possible) == 1 else "auto"
+    return known_language(possible[0]) or "auto" if len(possible) == 1 else "auto"
 
 
 def _hotwords(asked: Mapping[str, Any]) -> tuple[Hotword, ...]:
@@ -239,4 +239,4 @@ def terms(prompt: str) -> list[str]:
             found += [word for word in part.split() if len(word) <= LONGEST_TERM]
         elif len(part.split()) <= MOST_PARTS:
             found.append(part)
-    return [term for term in dict.fromkeys(found) if len(term) > 1 and term.isprintable()]
+    return [term for term in dict.fromkeys(found) if 1 < len(term) <= LONGEST_WORD and term.isprintable()]

@@ -116,7 +116,7 @@ class OpenAiItem(Item):
         self._said += new
         return (self._told("delta", delta=new),) if new else ()
 
-    def completed(self, text: str, language: str | None, length: int) -> Frames:
+    def completed(self, text: str, language: str | None, length: int, emotion: str | None = None) -> Frames:
         usage = {"type": "duration", "seconds": round(length / SAMPLE_RATE, 3)}
         return (*self.delta(text), self._told("completed", transcript=text, usage=usage))
 

@@ -104,7 +104,8 @@ class QwenRealtime(Realtime):
 
     def _wishes(self) -> Wishes:
         language = self._telling.language
-        wishes = Wishes(language=language if language in LANGUAGES and language else "auto", llm=False)
+        language = language if language in LANGUAGES and language else "auto"
+        wishes = Wishes(language=language, llm=False, model=self._session["model"])
         if self.by_client:
             return replace(wishes, stream=False, waits=True, pace=Pace(NO_END))
         return replace(wishes, pace=Pace(samples(self._session["turn_detection"]["silence_duration_ms"])))

@@ -1,6 +1,6 @@
 """What is told in Qwen's realtime recognition: events, items, and how an item comes to be where the server detects it.
 
-Emotions are not known here, so ``emotion`` is null.
+The second pass hears the ``emotion``; until then, and where it hears none, that is null.
 """
 
 from collections.abc import Iterator
@@ -67,19 +67,19 @@ class QwenItem(Item):
     def committed(self) -> Frames:
         return (self._telling.event("input_audio_buffer.committed", previous_item_id=self._before, item_id=self.id),)
 
-    def completed(self, text: str, language: str | None, length: int) -> Frames:
-        return (self._said("completed", language, transcript=text),)
+    def completed(self, text: str, language: str | None, length: int, emotion: str | None = None) -> Frames:
+        return (self._said("completed", language, emotion, transcript=text),)
 
     def failed(self) -> Frames:
         failure = why(XingjiError("internal"))
         error = {"code": failure.code, "message": str(failure), "param": None}
         return (self._telling.event(TRANSCRIPTION + "failed", item_id=self.id, content_index=0, error=error),)
 
-    def _said(self, kind: str, language: str | None, **more: str) -> str:
+    def _said(self, kind: str, language: str | None, emotion: str | None = None, **more: str) -> str:
         about = {
             "item_id": self.id,
             "content_index": 0,
-            "emotion": None,
+            "emotion": emotion,
             "language": language or self._telling.language,
         }
         return self._telling.event(TRANSCRIPTION + kind, **about, **more)
@@ -124,8 +124,9 @@ class Detected(InOrder):
             frames = item.ended(self._at(end))
         if sentence is not None and not sentence.text:
             return (*frames, *item.failed())
-        text, language = (sentence.text, sentence.language) if sentence is not None else ("", None)
-        return (*frames, *item.completed(text, language, 0))
+        if sentence is None:
+            return (*frames, *item.completed("", None, 0))
+        return (*frames, *item.completed(sentence.text, sentence.language, 0, sentence.emotion))
 
     def final(self, event: Completed | None) -> Frames:
         return self._telling.over(event.length) if event is not None else self._telling.broken()

@@ -19,8 +19,8 @@ class Item(ABC):
     def committed(self) -> Frames: ...
 
     @abstractmethod
-    def completed(self, text: str, language: str | None, length: int) -> Frames:
-        """``length``: samples of its audio."""
+    def completed(self, text: str, language: str | None, length: int, emotion: str | None = None) -> Frames:
+        """``length``: samples of its audio; ``emotion``: what the second pass heard, if it did."""
 
     @abstractmethod
     def failed(self) -> Frames:
@@ -84,9 +84,9 @@ class Committed(Writer):
     def final(self, event: Completed | None) -> Frames:
         item, length = self._item or self._telling.item(), event.length if event is not None else 0
         over = self._telling.over(length)
-        lost = event is None or {reason for r in event.readings for _, reason in r.lost} - {"empty"}
-        text = join(sentence.text for sentence in event.sentences) if event is not None else ""
-        if lost and not text:
+        if event is None or event.unread:
             return (*item.failed(), *over)
-        languages = [sentence.language for sentence in event.sentences] if event is not None else []
-        return (*item.completed(text, next(iter(languages), None), length), *over)
+        text = join(sentence.text for sentence in event.sentences)
+        language = next((sentence.language for sentence in event.sentences), None)
+        emotion = next((sentence.emotion for sentence in event.sentences if sentence.emotion), None)
+        return (*item.completed(text, language, length, emotion), *over)

@@ -18,8 +18,7 @@ from ..core.messages import (
     SpeechEnded,
     SpeechStarted,
 )
-from ..core.timing import divided
-from ..core.transcript import join, pieces
+from ..core.transcript import join, parted, pieces
 from ..core.types import HotwordHit, RejectedEdit, Sentence, Stage
 from . import Open, milliseconds
 
@@ -323,13 +322,7 @@ def _provenance(sentence: Sentence, readings: SentenceReadings) -> dict[str, Any
 
 def timestamps(sentences: Sequence[Sentence]) -> list[dict[str, Any]]:
     """Each sentence, or its parts where marks end sentences within it; the texts together are the whole text."""
-    found = []
-    for sentence, whole in zip(sentences, pieces(s.text for s in sentences), strict=True):
-        space = whole[: len(whole) - len(sentence.text)]  # in front, where two Latin words would touch
-        for text, span in divided(sentence):
-            found.append(_timed(space + text, span.start, span.end))
-            space = ""
-    return found
+    return [_timed(text, span.start, span.end) for _, text, span in parted(sentences)]
 
 
 def _corrected(readings: SentenceReadings) -> str:

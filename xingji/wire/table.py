@@ -1,4 +1,5 @@
-"""The protocols that a raw WebSocket may speak here: a line each. ``/api/protocols`` and the READMEs show it."""
+"""The protocols of others that are spoken here, over a raw WebSocket or over HTTP: a line each. ``/api/protocols`` and
+the READMEs show it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,18 +42,22 @@ def refusal(error: XingjiError) -> Refusal:
     return Refusal({"unauthorized": 401, "internal": 500}.get(error.code, 400), to_json(body))
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """``make`` begins a connection or raises XingjiError, which ``refuse`` puts in the protocol's own words."""
-
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protocol:
     name: str
     title: str  # Chinese
     title_en: str
     paths: tuple[str, ...]
-    make: Callable[[Handshake], Dialect]
     features: tuple[str, ...]
     document: str
     clients: tuple[str, ...]  # with which a test has proven it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry(Protocol):
+    """``make`` begins a connection or raises XingjiError, which ``refuse`` puts in the protocol's own words."""
+
+    make: Callable[[Handshake], Dialect]
     subprotocols: tuple[str, ...] = ()  # selected where the client offers one of them
     refuse: Callable[[XingjiError], Refusal] = refusal
     secrets: bool = False  # a client secret opens it too
@@ -125,5 +130,17 @@ TABLE: tuple[Entry, ...] = (
         subprotocols=(SUBPROTOCOL,),
         refuse=lambda error: Refusal(*refused_by_openai(error)),
         secrets=True,
+    ),
+)
+
+OVER_HTTP: tuple[Protocol, ...] = (
+    Protocol(
+        name="openai",
+        title="OpenAI 转写接口（HTTP）",
+        title_en="OpenAI's transcriptions (HTTP)",
+        paths=("/v1/audio/transcriptions", "/v1/models"),
+        features=("files", "stream", "hotwords", "word_times", "subtitles", "api_key"),
+        document="docs/protocols/openai.md",
+        clients=("openai 1.109, 2.8, 3.52 (Python)", "openai 7.55 (Node)", "curl"),
     ),
 )
