@@ -141,6 +141,14 @@ def test_with_graphs_neither_torch_nor_the_weights_are_touched(optimised: Path, 
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=120)
 
 
+def test_in_int8_a_stream_remembers_in_half_the_bits(optimised: Path) -> None:
+    sizes = []
+    for precision in ("float32", "int8"):
+        memory = StreamingParaformer(optimised / "paraformer", "cpu", precision).stepper.open(10)
+        sizes.append(memory.encoder.frames.nbytes + memory.decoder.frames.nbytes)
+    assert sizes[0] == 2 * sizes[1]
+
+
 @pytest.mark.parametrize("part", list(KINDS))
 def test_what_computes_is_said(optimised: Path, part: str) -> None:
     precision = "int8" if part in READERS else "float32"  # rounding what is small gains nothing
