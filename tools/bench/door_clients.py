@@ -147,10 +147,79 @@ class Qwen(_Base64):
                 self.errors[body["error"]["code"]] += 1
 
 
+class OpenAi(_Base64):
+    """The GA dialect at 16 kHz, so that the audio is the same; its deltas are only added to."""
+
+    path = "/v1/realtime?intent=transcription"
+
+    async def start(self) -> None:
+        pcm = {"type": "audio/pcm", "rate": 16_000}
+        asked = {
+            "format": pcm,
+            "transcription": {"model": "gpt-4o-transcribe"},
+            "turn_detection": {"type": "server_vad"},
+        }
+        session = {"type": "transcription", "audio": {"input": asked}}
+        await self._put(json.dumps({"type": "session.update", "session": session}))
+        await super().start()
+
+    async def stop(self) -> None:
+        await self._put('{"type":"input_audio_buffer.commit"}', '{"type":"input_audio_buffer.clear"}')
+
+    def _told(self, at: float, body: dict[str, Any]) -> None:
+        match body["type"]:
+            case "session.updated":
+                self._ready.set()
+            case "conversation.item.input_audio_transcription.delta":
+                self._text(at, body["item_id"], body["delta"])
+            case "conversation.item.input_audio_transcription.completed":
+                self._text(at, body["item_id"], body["transcript"], True)
+            case "input_audio_buffer.cleared":  # after everything that was committed before
+                self._final(at)
+            case "error":
+                if body["error"]["code"] != "input_audio_buffer_commit_empty":
+                    self.errors[body["error"]["code"]] += 1
+
+
+class Nls(_Door):
+    path = "/ws/v1"
+
+    async def start(self) -> None:
+        options = {"enable_intermediate_result": True, "enable_punctuation_prediction": True}
+        await self._order(
+            "StartTranscription",
+            {"format": "pcm", "sample_rate": 16_000, "enable_inverse_text_normalization": True, **options},
+        )
+        await super().start()
+
+    async def stop(self) -> None:
+        await self._order("StopTranscription", {})
+
+    async def _order(self, name: str, payload: dict[str, Any]) -> None:
+        header = {"message_id": TASK, "task_id": TASK, "namespace": "SpeechTranscriber", "name": name, "appkey": "x"}
+        await self._put(json.dumps({"header": header, "payload": payload}))
+
+    def _told(self, at: float, body: dict[str, Any]) -> None:
+        payload = body.get("payload", {})
+        match body["header"]["name"]:
+            case "TranscriptionStarted":
+                self._ready.set()
+            case "TranscriptionResultChanged":
+                self._text(at, payload["index"], payload["result"])
+            case "SentenceEnd":
+                self._text(at, payload["index"], payload["result"], True)
+            case "TranscriptionCompleted":
+                self._final(at)
+            case "TaskFailed":
+                self.errors[str(body["header"]["status"])] += 1
+
+
 DOORS: dict[str, type[Xingji] | type[_Door]] = {
     "socketio": Xingji,
     "simple": Simple,
     "funasr": FunAsr,
     "dashscope": DashScope,
     "qwen-realtime": Qwen,
+    "openai-realtime": OpenAi,
+    "nls": Nls,
 }
