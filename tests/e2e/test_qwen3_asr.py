@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import requests
+from websockets.sync.client import connect
 
 from tests.qwen3_asr_stub import AsrStub
 from tests.support import SPEECH, Recorder, Server, utterance
@@ -204,3 +206,54 @@ def test_the_server_wide_default(models: Path, stub: AsrStub, tmp_path: Path) ->
         assert final["sensevoice"] == TEXT and final["paraformer"] == "", "it shows no text meanwhile"
         assert upload(server, model="sensevoice")["model"] == "SenseVoice"
         assert server.get("/api/asr/models").json()["data"]["default_model"] == "qwen3-asr-0.6b"
+
+
+def test_every_other_door_hears_it_too(models: Path, stub: AsrStub, tmp_path: Path) -> None:
+    settings = {"DEFAULT_ASR_MODEL": MODEL, "QWEN3_VLLM_HOST": "127.0.0.1", "QWEN3_VLLM_PORT": str(stub.port)}
+    pcm = utterance(SAID).pcm
+    with Server(tmp_path, **settings) as server:
+        address = server.url.replace("http", "ws", 1)
+        for door in (gateway, live_gateway, dashscope):
+            stub.requests.clear()
+            assert door(address, pcm) == [TEXT], door.__name__
+            assert len(stub.requests) == 1, "one segment, asked once"
+        body, asked = (SPEECH / f"{SAID}.wav").read_bytes(), {"model_id": MODEL}
+        nls = requests.post(f"{server.url}/stream/v1/asr", params=asked, data=body, timeout=60).json()
+        assert (nls["result"], nls["fallback"]) == (TEXT, None)
+        assert MODEL in server.get("/stream/v1/asr/health").json()["loaded_models"]
+
+
+def gateway(address: str, pcm: bytes) -> list[str]:
+    """Whole sentences that the client has cut."""
+    with connect(f"{address}/ws/asr", proxy=None) as socket:
+        socket.send(pcm)
+        socket.send('{"type":"speech_end"}')
+        return [json.loads(socket.recv(60))["text"]]
+
+
+def live_gateway(address: str, pcm: bytes) -> list[str]:
+    with connect(f"{address}/ws/asr?mode=stream", proxy=None) as socket:
+        socket.send(pcm)
+        socket.send('{"end_signal":true}')
+        while not (body := json.loads(socket.recv(60)))["is_final"]:
+            pass
+        return [body["text"]]
+
+
+def dashscope(address: str, pcm: bytes) -> list[str]:
+    header = {"task_id": "a" * 32, "streaming": "duplex"}
+    run = {
+        "task_group": "audio", "task": "asr", "function": "recognition", "model": "paraformer-realtime-v2",
+        "parameters": {"format": "pcm", "sample_rate": 16_000}, "input": {},
+    }  # fmt: skip
+    with connect(f"{address}/api-ws/v1/inference", proxy=None) as socket:
+        socket.send(json.dumps({"header": {**header, "action": "run-task"}, "payload": run}))
+        assert json.loads(socket.recv(60))["header"]["event"] == "task-started"
+        socket.send(pcm)
+        socket.send(json.dumps({"header": {**header, "action": "finish-task"}, "payload": {"input": {}}}))
+        said = []
+        while (told := json.loads(socket.recv(60)))["header"]["event"] == "result-generated":
+            if (sentence := told["payload"]["output"]["sentence"])["sentence_end"]:
+                said.append(sentence["text"])
+        assert told["header"]["event"] == "task-finished"
+        return said
