@@ -13,7 +13,8 @@ import yaml
 
 from tests.support import ROOT
 from tools.env_example import variable
-from xingji.app import FORM_OVERHEAD, llm_model
+from xingji.app import FORM_OVERHEAD
+from xingji.backends import llm_model
 from xingji.runtime.registry import read
 from xingji.settings import Settings
 

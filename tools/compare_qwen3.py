@@ -19,7 +19,7 @@ from statistics import median
 import numpy as np
 
 from tests.support import RATE, SPEECH, read_wav
-from xingji.app import embedded
+from xingji.backends import embedded
 from xingji.core.messages import NoSpeech, Result, Transcribe
 from xingji.core.scoring import cer
 from xingji.core.types import Hypothesis

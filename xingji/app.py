@@ -4,16 +4,13 @@ import atexit
 import errno
 import logging
 import os
-import shutil
 import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from engineio.payload import Payload
@@ -21,6 +18,7 @@ from flask import Flask
 from flask_socketio import SocketIO
 
 from . import logs
+from .backends import corrections, llm_model, recognisers
 from .doors import (
     Services,
     access,
@@ -46,7 +44,6 @@ from .engines.lexicon import Jieba
 from .engines.pinyin import Pypinyin
 from .runtime import descriptors
 from .runtime.backup import Backups
-from .runtime.correcting import Corrections
 from .runtime.driver import Clocks
 from .runtime.green import mend_websocket
 from .runtime.headroom import Headroom
@@ -55,20 +52,16 @@ from .runtime.hotword_tables import HotwordTables
 from .runtime.hub import Hub, Limits
 from .runtime.job_runner import Jobs
 from .runtime.job_sqlite import SqliteStore
-from .runtime.link import SLOW_STARTS, Link
 from .runtime.metrics import Metrics
 from .runtime.models import ModelSet, download, find
-from .runtime.models import embedded as embedded_model
 from .runtime.pool import Pool
-from .runtime.recognisers import Place, Recogniser, Recognisers, Rules
-from .runtime.registry import Entry, Registry, RegistryError, Store, read
+from .runtime.registry import Registry, Store, read
 from .runtime.upload import file_limits, transcribe
 from .settings import ROOT, Settings
 from .wire import samples
 
 log = logging.getLogger(__name__)
 
-EMBEDDED = {"qwen3_asr": "qwen3", "qwen3_aligner": "aligner"}  # engine → role of the worker that runs it here
 GRACE_S = 18.0  # with what happens before and after, the process is gone within 20
 POLLED_PACKETS = 10_000  # in one request of a polling client: engineio's 16 end it after 1.6 s of slow network
 FORM_OVERHEAD = 1 << 20  # bytes of an upload's request beyond the file itself
@@ -163,15 +156,15 @@ def _services(
     settings: Settings, socketio: SocketIO, registry: Registry, loaded: tuple[ModelSet, Pool], metrics: Metrics
 ) -> Services:
     models, pool = loaded
-    corrections = _corrections(settings, registry)
+    corrector = corrections(settings, registry)
     pronouncer, lexicon = Pypinyin(), Jieba()
     tables = HotwordTables(settings.hotword_tables, pronouncer, lexicon)
     backups = Backups(Path(settings.backup_dir) if settings.backup_dir else None, settings.backup_keep_h)
     threading.Thread(target=backups.watch, name="backups", daemon=True).start()
     hub = Hub(
         pool,
-        corrections,
-        llm_model(settings, registry) if corrections else None,
+        corrector,
+        llm_model(settings, registry) if corrector else None,
         pronouncer,
         Clocks(settings.idle_s, settings.max_recording_s, settings.final_wait_s),
         Limits(settings.max_sessions, settings.keep_result_s),
@@ -180,7 +173,7 @@ def _services(
         backups,
         metrics,
         Headroom(settings.live_load),
-        _recognisers(settings, registry, metrics),
+        recognisers(settings, registry, metrics),
         lexicon,
         models.streams,
     )
@@ -188,9 +181,7 @@ def _services(
     threading.Thread(target=table.watch, name="hotwords", daemon=True).start()
     begun = time.monotonic()
     file_jobs = _jobs(settings, hub, metrics)
-    return Services(
-        settings, socketio, models, pool, hub, table, tables, backups, corrections, metrics, begun, file_jobs
-    )
+    return Services(settings, socketio, models, pool, hub, table, tables, backups, corrector, metrics, begun, file_jobs)
 
 
 def _jobs(settings: Settings, hub: Hub, metrics: Metrics) -> Jobs | None:
@@ -211,105 +202,6 @@ def _jobs(settings: Settings, hub: Hub, metrics: Metrics) -> Jobs | None:
     )
     jobs.start()
     return jobs
-
-
-def _recognisers(settings: Settings, registry: Registry, metrics: Metrics) -> Recognisers:
-    from .engines.qwen3_asr import Qwen3Asr
-
-    def make(entry: Entry, place: Place) -> Recogniser:
-        return Qwen3Asr(
-            place.url,
-            entry.models.offline or entry.repo,
-            api_key=settings.qwen3_vllm_api_key,
-            instruction=entry.extra.instruction,
-            timeout_s=settings.qwen3_asr_timeout_s,
-            connections=settings.qwen3_asr_concurrency + 1,  # the watch's
-        )
-
-    rules = Rules(
-        settings.qwen3_asr_concurrency,
-        check_s=settings.qwen3_asr_check_s,
-        hosts=settings.qwen3_vllm_allowed_hosts,
-    )
-    return Recognisers(
-        registry,
-        places(settings, registry),
-        make,
-        rules,
-        metrics,
-        embedded(settings, registry, metrics),
-        settings.word_times_wait_s,
-    )
-
-
-def embedded(settings: Settings, registry: Registry, metrics: Metrics) -> dict[str, Callable[[], Link]]:
-    """How to start the processes of models that are to run here. Raises RegistryError, ModelsMissing."""
-    store = Store(settings.models_cache, settings.hf_cache)
-    python = shutil.which(settings.qwen3_asr_python or sys.executable)
-    if python is None:
-        raise RegistryError("QWEN3_ASR_PYTHON: 没有这个程序（there is no such program）")
-    found: dict[str, Callable[[], Link]] = {}
-    for id in settings.qwen3_asr_embedded:
-        engine = registry.entries[id].engine if id in registry.entries else ""
-        if engine not in EMBEDDED:
-            raise RegistryError(
-                f"QWEN3_ASR_EMBEDDED: {id} 不是 {'、'.join(EMBEDDED)} 的模型（no model of these engines）"
-            )
-        setup = {
-            "models": {engine: str(embedded_model(id, registry, store))},
-            "device": settings.device if settings.device.startswith("cuda") else "cuda",
-            "mps": False,
-            "precision": "auto",
-            "log_level": settings.log_level,
-            "options": {"share": settings.qwen3_asr_gpu_share} if engine == "qwen3_asr" else {},
-        }
-        limits = settings.job_timeout_s, SLOW_STARTS * settings.start_timeout_s
-        found[id] = partial(_start_embedded, id, EMBEDDED[engine], setup, limits, metrics, os.path.abspath(python))
-    return found
-
-
-def _start_embedded(
-    id: str, role: str, setup: dict[str, Any], limits: tuple[float, float], metrics: Metrics, python: str
-) -> Link:
-    link = Link(role, setup, *limits, metrics, python)
-    atexit.register(link.close)
-    metrics.watch_worker("qwen3_" + "".join(c if c.isalnum() else "_" for c in id), link)
-    return link
-
-
-def places(settings: Settings, registry: Registry) -> dict[str, Place]:
-    """Where models are served: what the registry says, else the model's own variables, else the common ones."""
-    common = {"qwen3_asr": (settings.qwen3_vllm_host, settings.qwen3_vllm_port)}
-    own = {
-        "qwen3-asr-1.7b": (settings.qwen3_vllm_host_1_7b, settings.qwen3_vllm_port_1_7b),
-        "qwen3-asr-0.6b": (settings.qwen3_vllm_host_0_6b, settings.qwen3_vllm_port_0_6b),
-        "Qwen/Qwen2-Audio-7B-Instruct": (settings.qwen2_audio_vllm_host, settings.qwen2_audio_vllm_port),
-    }
-    found = {}
-    for id, entry in registry.of("segment").items():
-        said = entry.extra_kwargs.vllm_host, entry.extra_kwargs.vllm_port
-        ways = said, own.get(id, ("", None)), common.get(entry.engine, ("", None))
-        host = next((host for host, _ in ways if host), None)
-        if host and entry.runs_on.http:
-            found[id] = Place(host, next((port for _, port in ways if port), None))
-    return found
-
-
-def llm_model(settings: Settings, registry: Registry) -> str:
-    """The name under which the corrector is served."""
-    entry = registry.entries.get(registry.defaults.get("corrector", ""))
-    return settings.llm_model or (entry.models.offline if entry else None) or ""
-
-
-def _corrections(settings: Settings, registry: Registry) -> Corrections | None:
-    if not settings.llm_api_url:
-        return None
-    from .engines.qwen3 import Qwen3Corrector
-
-    corrector = Qwen3Corrector(
-        settings.llm_api_url, settings.llm_api_key, llm_model(settings, registry), timeout_s=settings.llm_timeout_s
-    )
-    return Corrections(corrector, settings.llm_concurrency, settings.llm_timeout_s)
 
 
 def announce(app: Flask, settings: Settings) -> None:

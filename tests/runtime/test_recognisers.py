@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.runtime.fakes import PATIENCE_S, Engines
-from xingji import app
+from xingji.backends import places
 from xingji.core.errors import XingjiError
 from xingji.core.messages import Align, Detect, Job, Lost, NoSpeech, Result, Transcribe
 from xingji.core.types import Hypothesis, Span, Word
@@ -227,15 +227,15 @@ def test_where_a_model_is_served(
         monkeypatch.setenv(name, value)
     plain = read()
     entry = plain.entries[SMALL].model_copy(update={"extra_kwargs": Arguments(**registry)})
-    places = app.places(Settings(_env_file=None), Registry({**plain.entries, SMALL: entry}, plain.defaults))
-    assert (places[SMALL].url if SMALL in places else None) == expected
-    assert "sensevoice" not in places and "Qwen/Qwen2-Audio-7B-Instruct" not in places
+    found = places(Settings(_env_file=None), Registry({**plain.entries, SMALL: entry}, plain.defaults))
+    assert (found[SMALL].url if SMALL in found else None) == expected
+    assert "sensevoice" not in found and "Qwen/Qwen2-Audio-7B-Instruct" not in found
 
 
 def test_qwen2_audio_has_variables_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QWEN2_AUDIO_VLLM_HOST", "gpu")
     monkeypatch.setenv("QWEN2_AUDIO_VLLM_PORT", "8001")
-    assert app.places(Settings(_env_file=None), read()) == {"Qwen/Qwen2-Audio-7B-Instruct": Place("gpu", 8001)}
+    assert places(Settings(_env_file=None), read()) == {"Qwen/Qwen2-Audio-7B-Instruct": Place("gpu", 8001)}
 
 
 # -- the way there ------------------------------------------------------------------------
