@@ -34,7 +34,7 @@ from xingji.core.messages import (
 )
 from xingji.core.passes import CORRECTIONS_AT_ONCE
 from xingji.core.segment import RETRIES, STEPS
-from xingji.core.segmenting import PREROLL
+from xingji.core.segmenting import EDGE, PREROLL
 from xingji.core.session import ProtocolError
 from xingji.core.types import (
     SAMPLE_RATE,
@@ -460,13 +460,32 @@ def test_the_recogniser_begins_before_the_onset_but_not_in_the_sentence_before(l
     for before, sentence in zip([None, *sentences], sentences, strict=False):
         floor = before.end if before is not None else 0
         jobs = decoded[sentence.id]
-        assert floor is not None and jobs[0].begin == max(floor, sentence.start - lead)
+        earliest = sentence.start - lead
+        assert floor is not None and jobs[0].begin == max(floor, earliest - (earliest + EDGE) % STREAM_ONLY.hop)
         for job, after in pairwise(jobs):
             assert (after.begin, after.offset) == (job.begin + len(job.samples), job.offset + len(job.samples))
         for job in jobs:
             assert np.array_equal(job.samples, audio[job.begin : job.begin + len(job.samples)])
             assert len(job.samples) % job.chunk == 0 or job.last
     assert [sentence.id for sentence in sentences] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("commit", [0, 2_000])
+def test_a_chunk_is_decoded_as_soon_as_the_hop_that_holds_its_end_is_there(commit: int) -> None:
+    """The grid of chunks follows that of hops, which begins anew at a commit."""
+    recording = Recording(STREAM_ONLY)
+    recording.feed(say("  ")[:commit])
+    if commit:
+        recording.handle(Commit())
+    audio = say("   abcdefghijkl")
+    for end in range(TICK, len(audio) + 1, TICK):
+        recording.feed(audio[end - TICK : end])
+        recording.answer_all()
+        asked = [job for job in recording.asked if isinstance(job, Decode)]
+        if asked:
+            break
+    (job,) = asked
+    assert len(job.samples) == job.chunk and job.begin + job.chunk == commit + end - EDGE
 
 
 def test_long_speech_that_is_cut_is_not_heard_twice() -> None:

@@ -12,6 +12,7 @@ from .segment import RETRIES, STEPS, Segment
 from .tape import Tape
 from .types import SAMPLE_RATE, Stage
 
+EDGE = SAMPLE_RATE // 500  # chunks end so long before a hop, to be seen not to be the last
 PREROLL = 2 * SAMPLE_RATE  # a detector may place an onset this far back, and a restarted one hears it again
 
 
@@ -20,6 +21,7 @@ class Segmenter:
         self._tape = tape
         self._profiles = deque([(0, profile)])  # with the sample from which each one counts
         self._hop, self._longest = profile.hop, profile.longest
+        self._origin = 0  # of the grid of hops
         self._flushes: deque[int] = deque()  # samples where the client ended the sentence
         self._heard = 0  # samples the detector has been given
         self.judged = 0  # samples the detector has answered for; never falls
@@ -114,6 +116,7 @@ class Segmenter:
 
     def _flushed(self, at: int) -> Iterator[Segment]:
         self._fresh = True
+        self._origin = at
         if self._open:
             yield self._close(self._open, at, at)
         self.floor = at
@@ -145,11 +148,17 @@ class Segmenter:
             Stage.SECOND_PASS: profile.second_pass,
             Stage.CORRECTED: profile.correct,
         }
-        anchor = max(self.floor, start - profile.lead)
+        anchor = max(self.floor, self._just_before_a_hop(start - profile.lead))
         owed = {stage for stage, on in wanted.items() if on}
         self._open = Segment(self._next_id, start, anchor, profile, owed, cleared=self.judged)
         self._next_id += 1
         return self._open
+
+    def _just_before_a_hop(self, at: int) -> int:
+        """The last place up to ``at`` from which chunks of whole hops end just before a hop does. As soon as the
+        detector has answered for that hop, speech is known to go on, and the chunk not to be the last; one that ended
+        anywhere else would wait for it, and for the packet with its last sample."""
+        return at - (at + EDGE - self._origin) % self._hop
 
     def _close(self, segment: Segment, end: int, decided: int) -> Segment:
         segment.close(end, decided)
