@@ -92,6 +92,7 @@ def create_app(settings: Settings) -> tuple[Flask, SocketIO]:
     sockets.register(socketio)
     websockets.register(app, here)
     threading.Thread(target=here.end_idle_connections, name="idle-connections", daemon=True).start()
+    threading.Thread(target=sockets.end_strangers, args=(here,), name="strangers", daemon=True).start()
     threading.Thread(target=announce, args=(app, settings), daemon=True).start()
     if settings.funasr_port:
         port = settings.funasr_port

@@ -12,6 +12,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from tests.support import ROOT, SPEECH, Recorder, Server, utterance
 from xingji.runtime.pool import BEHIND_S
@@ -64,6 +66,18 @@ def test_an_idle_connection_is_told_and_closed(server: Server, transports: tuple
     with Recorder(server.url, transports) as client:
         assert client.expect("connected")["limits"]["connection_timeout_s"] == TIMEOUT_S
         closed(server, client)  # heartbeats went on all the while
+
+
+@pytest.mark.parametrize("words", [(), ("40/nowhere,",)], ids=["silent", "not let in"])
+def test_who_does_not_join_is_shown_the_door(server: Server, words: tuple[str, ...]) -> None:
+    address = server.url.replace("http", "ws", 1) + "/socket.io/?EIO=4&transport=websocket"
+    with connect(address, proxy=None) as stranger:
+        for word in words:
+            stranger.send(word)
+        with pytest.raises(ConnectionClosed):
+            while said := stranger.recv(NOTICED_S):
+                if said == "2":
+                    stranger.send("3")
 
 
 def test_idle_connections_leave_nothing_behind(server: Server) -> None:

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 Ack = dict[str, Any]
 
+STRANGER_S = 10.0  # who is let in has said so by then
 FEATURES = ("segment_result", "hotwords", "cancel")
 
 
@@ -42,6 +43,20 @@ def register(socketio: SocketIO) -> None:
     socketio.on_event("resume_recording", handle_resume_recording)
     socketio.on_event("ping_latency", handle_ping_latency)
     socketio.on_event("*", handle_unknown_event)
+
+
+def end_strangers(here: Services) -> None:
+    """For ever: ends what has connected below Socket.IO and was not let in, or has never asked to be."""
+    eio, manager = here.socketio.server.eio, here.socketio.server.manager
+    patience_s = min(STRANGER_S, here.settings.connection_timeout_s)
+    since: dict[str, float] = {}
+    while True:
+        time.sleep(patience_s / 4)
+        now, admitted = time.monotonic(), {manager.eio_sid_from_sid(sid, "/") for sid in list(here.gates)}
+        since = {sid: since.get(sid, now) for sid in list(eio.sockets) if sid not in admitted}
+        for sid, first in since.items():
+            if now - first > patience_s and (link := eio.sockets.get(sid)) is not None:
+                link.close(wait=False)
 
 
 def handle_connect(auth: object = None) -> None:
