@@ -34,10 +34,11 @@ setup-dev: .venv/.installed-dev .venv/.graphs .venv/.vad-web
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 
-# How many sessions this machine holds, with models of official size and random weights (made where they are missing).
+# How many sessions this machine holds, with models of official size and random weights: a few minutes, and a few more the
+# first time, when the models are made. BENCH="--seconds 60 --rounds 3" looks more closely.
 # FUNASR_SERVER=…/funasr_wss_server.py FUNASR_PYTHON=…/python puts FunASR's own server beside it: see tools.bench --help.
 bench: setup-dev
-	$(BIN)/python -m tools.bench --models .build/fullsize --make-models --out .build/bench.md --json .build/bench.json \
+	$(BIN)/python -m tools.bench --models .build/fullsize --make-models --seconds 20 --rounds 1 --out .build/bench.md --json .build/bench.json \
 	  --curve .build/bench.svg $(if $(FUNASR_SERVER),--baseline funasr --funasr-server "$(FUNASR_SERVER)" \
 	  --funasr-python "$(FUNASR_PYTHON)") $(BENCH)
 

@@ -28,6 +28,7 @@ def main() -> int:
     parser.add_argument("--make-models", action="store_true", help="write models of official size to --models first")
     parser.add_argument("--seconds", type=float, default=30.0, help="of audio from each client (default 30)")
     parser.add_argument("--clients", type=int, nargs="+", help="these numbers of clients, instead of searching")
+    parser.add_argument("--first", type=int, default=8, help="the search of our server begins with so many (default 8)")
     parser.add_argument("--max-clients", type=int, default=256, help="the search tries no more (default 256)")
     parser.add_argument("--limit-min", type=float, default=20.0, help="each search begins no run after it (default 20)")
     parser.add_argument("--out", type=Path, help="the report; default: standard output")

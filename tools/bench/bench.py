@@ -33,15 +33,15 @@ def bench(options: argparse.Namespace) -> None:
     with ours() as server:
         assert isinstance(server, Xingji)
         report.notes.append(", ".join([f"星纪 ASR: {server.runtimes()}", *options.set]))
-        report.runs, report.found = measured(server, options)
+        report.runs, report.found = measured(server, options, options.first)
     if options.baseline:
         _compare(report, options, ours, Path(models))
     report.predictions = _predictions(report, options)
     _write(report, options)
 
 
-def measured(server: Subject, options: argparse.Namespace) -> tuple[list[Run], Found | None]:
-    """The runs that were asked for, or those of a search."""
+def measured(server: Subject, options: argparse.Namespace, first: int = 1) -> tuple[list[Run], Found | None]:
+    """The runs that were asked for, or those of a search that begins with ``first`` clients."""
     runs: list[Run] = []
 
     def holds(clients: int) -> bool:
@@ -56,7 +56,7 @@ def measured(server: Subject, options: argparse.Namespace) -> tuple[list[Run], F
             holds(clients)
         return runs, None
     deadline = time.monotonic() + 60 * options.limit_min
-    return runs, search(holds, options.max_clients, lambda: time.monotonic() > deadline)
+    return runs, search(holds, options.max_clients, lambda: time.monotonic() > deadline, first)
 
 
 def _compare(report: Report, options: argparse.Namespace, ours: Start, models: Path) -> None:
