@@ -140,3 +140,14 @@ def test_what_was_under_way_when_a_worker_died_goes_alone() -> None:
     while batch := take(waiting, limits):
         batches.append([request.id for request in batch])
     assert batches == [[0], [1, 3, 4], [2]]
+
+
+def test_what_others_come_from_goes_first_but_not_for_ever() -> None:
+    limits = {**LIMITS, Detect: Limit(3, first=True)}
+    waiting = queue(("decode", 1), ("detect", 1), ("decode", 2), ("detect", 2))
+    assert [request.id for request in take(waiting, limits)] == [1, 3]
+    assert [request.id for request in take(waiting, limits)] == [0, 2]
+    file, person = Request(0, 1, JOBS["detect"], patience=1), Request(1, 2, JOBS["decode"])
+    assert take([file, person], limits) == [person]
+    late = Request(GIVES_WAY + 1, 2, JOBS["detect"])
+    assert [request.id for request in take([Request(0, 1, JOBS["decode"]), late], limits)] == [0]

@@ -1,6 +1,6 @@
 """Which waiting jobs go to a model together. Pure: no clock, no thread, no model.
 
-The oldest job goes first and takes others of its kind along, as far as the kind's ``Limit`` allows.
+The oldest job of the kind that goes first takes others of its kind along, as far as the kind's ``Limit`` allows.
 Files are patient: their jobs give way to those of people who wait, but not for ever, and go in batches
 of their own. So do those for which nobody waits at all, to files as well. Nothing is waited for: what
 comes while a batch runs is the next batch, so that batches grow with the load and a lone stream never
@@ -13,7 +13,7 @@ from typing import Any
 
 from ..core.messages import Work
 
-GIVES_WAY = 64  # jobs that came later and may overtake a patient one
+GIVES_WAY = 64  # jobs that came later and may overtake one
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class Limit:
     jobs: int = 1
     samples: int = 0  # of the batch, short jobs padded to the longest; 0: no limit
     ordered: bool = True  # a stream's jobs build on one another: one of each stream, the oldest
+    first: bool = False  # these are short, and from them come others that go better together
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ def take(waiting: list[Request], limits: Mapping[type[Any], Limit]) -> list[Requ
     nothing waits."""
     if not waiting:
         return []
-    leader = _leader(waiting)
+    leader = _leader(waiting, limits)
     kind = type(leader.job)
     limit = limits.get(kind, Limit())
     batch: list[Request] = []
@@ -66,9 +67,9 @@ def take(waiting: list[Request], limits: Mapping[type[Any], Limit]) -> list[Requ
     return batch
 
 
-def _leader(waiting: list[Request]) -> Request:
+def _leader(waiting: list[Request], limits: Mapping[type[Any], Limit]) -> Request:
     oldest = waiting[0]
-    urgent = min(waiting, key=lambda request: request.patience)
+    urgent = min(waiting, key=lambda request: (request.patience, not limits.get(type(request.job), Limit()).first))
     return oldest if urgent.id - oldest.id > GIVES_WAY else urgent
 
 

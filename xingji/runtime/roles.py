@@ -18,7 +18,7 @@ from .segment_roles import TURNS, AlignerRole, Qwen3Role, SegmentRole, noise
 # The streaming step gains to about 16 rows. A job that carries a backlog goes nearly alone: the others of its
 # batch would wait for all its chunks.
 STREAM_LIMITS = {
-    Detect: Limit(jobs=16, samples=60 * SAMPLE_RATE),
+    Detect: Limit(jobs=16, samples=60 * SAMPLE_RATE, first=True),
     Decode: Limit(jobs=16, samples=20 * SAMPLE_RATE),
 }
 

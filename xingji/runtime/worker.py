@@ -32,6 +32,8 @@ from .roles import ROLES, Role
 
 log = logging.getLogger(__name__)
 
+GIVES_WAY = 5  # niceness of workers that transcribe what has been said to those that hear what is being said
+
 
 class Worker:
     """Reads requests on one thread, answers them on another; the socket's end is the end of both."""
@@ -190,6 +192,8 @@ def main(role_name: str, address: str) -> None:
     setup = json.loads(os.environ["XINGJI_WORKER"])
     logging.basicConfig(level=setup["log_level"], stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
     connection = connect(address, setup["token"])
+    if role_name != "stream" and hasattr(os, "nice"):
+        os.nice(GIVES_WAY)
     try:
         role, degraded = load(role_name, setup)
     except EngineError as error:
