@@ -17,7 +17,8 @@ from tests.support import RATE
 
 from .speech import Arrivals, Speech
 
-LEAD_MS = 120  # the recogniser's grid begins so long before a sentence, but not in the one before
+LEAD_MS = 120  # the recogniser's grid begins at least so long before a sentence, but not in the one before,
+HOP_MS, EDGE_MS = 100, 2  # and so that its steps end just before the detector's
 CHUNK_MS = 600  # the recogniser's step, unless the server is set otherwise
 END_SILENCE_MS = 800
 SLACK_MS = 300  # a detector's boundary may be so far from the label's
@@ -88,7 +89,7 @@ def ours(
                 decided[one.end_ms] = one.at
             case "partial":
                 seen.partials += 1
-                anchor = anchors.setdefault(one.sentence, max(0, *decided, one.start_ms - LEAD_MS))
+                anchor = anchors.setdefault(one.sentence, max(0, *decided, _before_a_hop(one.start_ms - LEAD_MS)))
                 before = covered.get(one.sentence, 0)
                 now = max(before + 1, _chunks(asked_ms - anchor, chunk_ms))
                 most = max(now, _chunks(one.covered_ms - anchor, chunk_ms))
@@ -118,6 +119,10 @@ def ours(
     if not seen.final:
         seen.fault("no final result")
     return seen
+
+
+def _before_a_hop(milliseconds: int) -> int:
+    return milliseconds - (milliseconds + EDGE_MS) % HOP_MS
 
 
 def _chunks(milliseconds: int, chunk_ms: int) -> int:
