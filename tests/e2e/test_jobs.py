@@ -1,5 +1,6 @@
 """Jobs on real servers: what was accepted is done, whatever happens to the server and its workers meanwhile."""
 
+import base64
 import io
 import os
 import signal
@@ -85,6 +86,16 @@ def served(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         yield running
 
 
+def test_an_address_may_carry_its_audio(server: Server) -> None:
+    said = utterance("question")
+    data = base64.b64encode(wav(said.pcm)).decode()
+    answer = server.post(JOBS, json={"url": f"data:audio/wav;base64,{data}"})
+    assert (answer.status_code, answer.json()["data"]["source"]) == (202, "upload")
+    id = answer.json()["data"]["id"]
+    reached(server, id, "done")
+    assert text(server, id).strip() == said.written
+
+
 def test_a_job_is_an_upload_whose_answer_is_fetched_later(server: Server) -> None:
     data, form = wav(utterance("two_sentences").pcm), {"hotwords": "林滔"}
     direct = server.post("/api/asr/transcribe", files={"file": ("会议.wav", data)}, data=form).json()
@@ -122,6 +133,8 @@ BAD = {
     "an unknown model": ({"files": {"file": ("a", b"x")}, "data": {"model": "whisper"}}, 400, "unknown_model"),
     "a bad option": ({"files": {"file": ("a", b"x")}, "data": {"preset": "fast"}}, 400, "bad_parameter"),
     "an address that is none": ({"json": {"url": ["x"]}}, 400, "bad_parameter"),
+    "a data address that is none": ({"json": {"url": "data:audio/wav;base64,???"}}, 400, "bad_parameter"),
+    "a data address with nothing": ({"json": {"url": "data:;base64,"}}, 400, "empty_file"),
     "an address, where none is wanted": ({"data": {"url": "http://example.org/a.wav"}}, 400, "not_supported"),
 }
 

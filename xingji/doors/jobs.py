@@ -1,8 +1,11 @@
 """``/api/asr/jobs``: files that are recognised while nobody waits; they survive the end of the server."""
 
+import base64
+import io
+import re
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from flask import Blueprint, Response, request
 
@@ -20,25 +23,32 @@ api = Blueprint("jobs", __name__, url_prefix="/api/asr/jobs")
 
 PAGE, LARGEST_PAGE = 50, 200
 LONGEST_NAME, LONGEST_URL = 255, 4096
+LONGEST_DATA = 32 << 20  # of a data: address; it is whole in memory, and longer audio has better ways
+DATA = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)
 
 T = TypeVar("T")
 
 
 @api.post("")
 def add() -> tuple[Response, int]:
-    """A file, or the address of one."""
+    """A file, the address of one, or a ``data:`` address that carries it."""
     said = request.get_json(silent=True) if request.is_json else request.form
     if not isinstance(said, Mapping):
         raise XingjiError("bad_parameter", field="json")
     jobs = _jobs()
     url = said.get("url") or None
-    if url is not None and not (isinstance(url, str) and len(url) <= LONGEST_URL):
+    audio: IO[bytes] | None = None
+    name = ""
+    if url is None:
+        file = sent_file()
+        audio, name = file.stream, (file.filename or "")[:LONGEST_NAME]
+    elif isinstance(url, str) and (carried := DATA.match(url)):
+        audio, url = _decoded(url[carried.end() :]), None
+    elif not (isinstance(url, str) and len(url) <= LONGEST_URL):
         raise XingjiError("bad_parameter", field="url")
-    file = None if url else sent_file()
     options = read_options(said)
     services().hub.resolved(options.wishes)  # a model that there is not should be known now
-    name = (file.filename or "")[:LONGEST_NAME] if file else ""
-    job = jobs.add(options, name, file.stream if file else None, url, _watcher(said.get("session_id")))
+    job = jobs.add(options, name, audio, url, _watcher(said.get("session_id")))
     response, status = success(_told(job), 202)
     response.headers["Location"] = f"{api.url_prefix}/{job.id}"
     return response, status
@@ -77,6 +87,15 @@ def cancel(id: str) -> tuple[Response, int]:
 def delete(id: str) -> tuple[Response, int]:
     _jobs().delete(id)
     return success({"id": id})
+
+
+def _decoded(text: str) -> IO[bytes]:
+    if len(text) > LONGEST_DATA:
+        raise XingjiError("too_large", field="url")
+    try:
+        return io.BytesIO(base64.b64decode(text, validate=True))
+    except ValueError as error:
+        raise XingjiError("bad_parameter", field="url") from error
 
 
 def _jobs() -> Jobs:
