@@ -22,6 +22,7 @@ SPEECH = ROOT / "tests" / "data" / "speech"
 RATE = 16_000
 FRAME = 3200  # bytes of 100 ms
 
+GUNICORN = (sys.executable, "-m", "gunicorn", "asr_api_server:app")  # instead of the server's own
 START_S = 120.0  # a busy machine may take this long to import torch twice
 ANSWER_S = 60.0
 

@@ -1,18 +1,16 @@
 """Many connections at a time: more than servers of this kind take by themselves."""
 
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.support import Server
+from tests.support import GUNICORN, Server
 
 COUNT = 1_100  # eventlet's own limit is 1 024
 ANSWER_S = 30.0
-GUNICORN = (sys.executable, "-m", "gunicorn", "asr_api_server:app")
 UPGRADE = (
     b"GET /ws/asr?events=1 HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"

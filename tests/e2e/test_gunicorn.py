@@ -10,15 +10,13 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.support import ROOT, SPEECH, Recorder, Server, utterance
-
-COMMAND = (sys.executable, "-m", "gunicorn", "asr_api_server:app")
+from tests.support import GUNICORN, ROOT, SPEECH, Recorder, Server, utterance
 
 
 @pytest.fixture(scope="module")
 def gunicorn(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("gunicorn")
-    with Server(folder, (*COMMAND, "--keep-alive", "2"), XINGJI_LOG_DIR=str(folder / "logs")) as running:
+    with Server(folder, (*GUNICORN, "--keep-alive", "2"), XINGJI_LOG_DIR=str(folder / "logs")) as running:
         yield running
 
 
@@ -84,7 +82,7 @@ def test_what_cannot_work_is_refused_in_words(
 ) -> None:
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("XINGJI_", "LLM_"))}
     ours = clean | {"XINGJI_PORT": "0", "XINGJI_MODELS": str(models)} | environment
-    done = subprocess.run([*COMMAND, *arguments], cwd=ROOT, env=ours, capture_output=True, timeout=60)
+    done = subprocess.run([*GUNICORN, *arguments], cwd=ROOT, env=ours, capture_output=True, timeout=60)
     printed = done.stderr.decode()
     assert done.returncode != 0
     assert complaint in printed and "Traceback" not in printed

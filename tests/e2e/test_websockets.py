@@ -7,7 +7,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from tests.support import FRAME, SPEECH, Server, utterance
+from tests.support import FRAME, GUNICORN, SPEECH, Server, utterance
 
 SAID = utterance("question")
 OTHER = utterance("clock")
@@ -35,7 +34,6 @@ SETTINGS = {
     "XINGJI_PING_INTERVAL_S": "1",
     "XINGJI_LIVE_LOAD": "0",  # a busy machine refuses nobody here
 }
-GUNICORN = (sys.executable, "-m", "gunicorn", "asr_api_server:app")
 
 
 def started(folder: Path, way: str, **settings: str) -> Server:

@@ -14,13 +14,17 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tests.support import RATE
+from xingji.core.messages import Profile
+from xingji.core.segmenting import EDGE
+from xingji.wire import milliseconds
 
 from .speech import Arrivals, Speech
 
-LEAD_MS = 120  # the recogniser's grid begins at least so long before a sentence, but not in the one before,
-HOP_MS, EDGE_MS = 100, 2  # and so that its steps end just before the detector's
-CHUNK_MS = 600  # the recogniser's step, unless the server is set otherwise
-END_SILENCE_MS = 800
+_USUAL = Profile()
+LEAD_MS = milliseconds(_USUAL.lead)  # the recogniser's grid begins at least so long before a sentence, but not in the
+HOP_MS, EDGE_MS = milliseconds(_USUAL.hop), milliseconds(EDGE)  # one before; its steps end just before the detector's
+CHUNK_MS = milliseconds(_USUAL.chunk)  # the recogniser's step, unless the server is set otherwise
+END_SILENCE_MS = milliseconds(_USUAL.end_silence)
 SLACK_MS = 300  # a detector's boundary may be so far from the label's
 
 
