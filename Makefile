@@ -49,7 +49,7 @@ quality: setup-dev
 	  --picture .build/quality/report.svg $(QUALITY)
 
 # The embedded models as graphs for the CPU: with them a server is there in a second, without torch.
-.venv/.graphs: .venv/.installed xingji/minipack/manifest.json xingji/engines/graphs.py xingji/engines/export.py xingji/engines/networks.py $(addprefix xingji/engines/,export.py graphs.py layers.py networks.py quantise.py)
+.venv/.graphs: .venv/.installed xingji/minipack/manifest.json $(addprefix xingji/engines/,export.py graphs.py layers.py networks.py quantise.py)
 	XINGJI_MODELS=minipack $(BIN)/python download_models.py --optimize float32 --clips .venv/no-clips
 	touch $@
 
