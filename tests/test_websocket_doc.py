@@ -65,7 +65,7 @@ class Listener:
 
 def test_every_event_that_is_accepted_is_described() -> None:
     listener = Listener()
-    sockets.register(listener)  # type: ignore[arg-type]
+    sockets.register(listener, here=None)  # type: ignore[arg-type]
     assert set(ACCEPTED) == set(listener.events) - {"connect", "disconnect", "*"}
 
 

@@ -2,6 +2,7 @@
 
 import atexit
 import errno
+import gc
 import logging
 import os
 import signal
@@ -89,7 +90,7 @@ def create_app(settings: Settings) -> tuple[Flask, SocketIO]:
     metrics = Metrics()
     loaded = init_models(settings, metrics, registry)
     here = app.extensions["xingji"] = _services(settings, socketio, registry, loaded, metrics)
-    sockets.register(socketio)
+    sockets.register(socketio, here)
     websockets.register(app, here)
     threading.Thread(target=here.end_idle_connections, name="idle-connections", daemon=True).start()
     threading.Thread(target=sockets.end_strangers, args=(here,), name="strangers", daemon=True).start()
@@ -245,6 +246,7 @@ def serve(app: Flask, socketio: SocketIO, settings: Settings) -> None:
         # The handler may interrupt eventlet's own loop, where nothing may wait or switch: it only leaves word.
         signal.signal(number, lambda number, _: asked.append(number))
     threading.Thread(target=_end_when, args=(asked, here), daemon=True).start()
+    gc.freeze()  # what is there now stays: looking through it again and again was a quarter of the gateway's work
     options = {"max_size": settings.max_connections} if settings.async_mode == "eventlet" else {}
     socketio.run(app, host=settings.host, port=settings.port, allow_unsafe_werkzeug=True, **options)
 

@@ -7,7 +7,7 @@ validate and enqueue.
 import logging
 import time
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 from engineio.packet import PING, Packet
@@ -32,11 +32,12 @@ STRANGER_S = 10.0  # who is let in has said so by then
 FEATURES = ("segment_result", "hotwords", "cancel")
 
 
-def register(socketio: SocketIO) -> None:
+def register(socketio: SocketIO, here: Services) -> None:
     socketio.on_event("connect", handle_connect)
     socketio.on_event("disconnect", handle_disconnect)
     socketio.on_event("start_recording", handle_start_recording)
-    socketio.on_event("audio_data", handle_audio_data)
+    # Below Flask, which would make a request of every event: these come ten times a second from whoever speaks.
+    socketio.server.on("audio_data", partial(_hear, here))
     socketio.on_event("stop_recording", handle_stop_recording)
     socketio.on_event("cancel_recording", handle_cancel_recording)
     socketio.on_event("update_hotwords", handle_update_hotwords)
@@ -79,25 +80,33 @@ def handle_disconnect(*_: object) -> None:
 
 
 def _guarded(handle: Callable[[Gate[Message], Any], Ack]) -> Callable[..., Ack]:
-    """What goes wrong becomes an ``error`` event and ``{ok: false, code}``; further arguments are ignored."""
+    """An event of the connection that Flask knows of; further arguments are ignored."""
 
     @wraps(handle)
     def handler(payload: object = None, *_: object) -> Ack:
-        gate = _gate()
-        if gate is None:
-            return {"ok": False, "code": "no_session"}
-        try:
-            return {"ok": True} | handle(gate, payload)
-        except XingjiError as error:
-            failed = error
-        except Exception:
-            log.exception("event failed", extra={"event": handle.__name__})
-            failed = XingjiError("internal")
-        gate.refuse(failed)
-        field = {} if failed.field is None else {"field": failed.field}
-        return {"ok": False, "code": failed.code} | field | failed.detail
+        return _handled(_gate(), handle, payload)
 
     return handler
+
+
+def _hear(here: Services, sid: str, payload: object = None, *_: object) -> Ack:
+    return _handled(_gate_of(here, sid), handle_audio_data, payload)
+
+
+def _handled(gate: Gate[Message] | None, handle: Callable[[Gate[Message], Any], Ack], payload: object) -> Ack:
+    """What goes wrong becomes an ``error`` event and ``{ok: false, code}``."""
+    if gate is None:
+        return {"ok": False, "code": "no_session"}
+    try:
+        return {"ok": True} | handle(gate, payload)
+    except XingjiError as error:
+        failed = error
+    except Exception:
+        log.exception("event failed", extra={"event": handle.__name__})
+        failed = XingjiError("internal")
+    gate.refuse(failed)
+    field = {} if failed.field is None else {"field": failed.field}
+    return {"ok": False, "code": failed.code} | field | failed.detail
 
 
 @_guarded
@@ -106,7 +115,6 @@ def handle_start_recording(gate: Gate[Message], payload: object) -> Ack:
     return {"recording_id": gate.open(opened).id}
 
 
-@_guarded
 def handle_audio_data(gate: Gate[Message], payload: object) -> Ack:
     frame = read_audio(payload)
     recording = gate.feed(frame)
@@ -154,8 +162,12 @@ def handle_unknown_event(event: str, *_: object) -> Ack:
 
 
 def _gate() -> Gate[Message] | None:
+    return _gate_of(services(), _sid())
+
+
+def _gate_of(here: Services, sid: str) -> Gate[Message] | None:
     """The gate of the connection that has just sent an event."""
-    gate = services().gates.get(_sid())
+    gate = here.gates.get(sid)
     if gate is not None:
         gate.heard()
     return gate

@@ -5,6 +5,7 @@ green once the process is patched, and ends through the application's own ``shut
 recordings are stopped and finished and their results delivered, while connections are still served.
 """
 
+import gc
 import os
 import socket
 import sys
@@ -47,6 +48,7 @@ class GatewayWorker(AsyncWorker):  # type: ignore[misc]
         self.wsgi.extensions["xingji"].hosts = tuple(at[0] for at in self.cfg.address if isinstance(at, tuple))
 
     def run(self) -> None:
+        gc.freeze()  # see ``app.serve``
         places = threading.BoundedSemaphore(self.worker_connections)
         for listener in self.sockets:
             # The sockets were made before patching.

@@ -160,11 +160,11 @@ class Link:
             self.restarts += 1
             self._alive_at = time.monotonic()
             self.state = "starting"
-            connection = self._start()
-            if connection is not None:
+            started = self._start()
+            if started is not None:
                 self._failures = 0
                 self.ready.set()
-                self._serve(connection)
+                self._serve(*started)
             else:
                 self._failures += 1
             self.ready.clear()
@@ -172,11 +172,11 @@ class Link:
             self._end_process()
             if not self._closing:
                 log.warning("worker lost", extra={"role": self.role, "pending": len(self._pending)})
-                if connection is not None or self.hopeless:
+                if started is not None or self.hopeless:
                     self._return_jobs()
                 time.sleep(min(10.0, 0.2 * 4**self._failures) if self._failures else 0.0)
 
-    def _start(self) -> socket.socket | None:
+    def _start(self) -> tuple[socket.socket, ipc.Reader] | None:
         """A new process whose models are loaded and warm, or None."""
         self._end_process()
         setup = json.dumps(self._setup | {"token": self._token})
@@ -198,17 +198,18 @@ class Link:
             except OSError:
                 return None
             connection.settimeout(HELLO_S)
-            hello = ipc.receive(connection)
+            reader = ipc.Reader(connection)
+            hello = reader.receive()
             if hello is None or hello.get("token") != self._token:
                 connection.close()
                 continue
             connection.settimeout(None)
-            ready = ipc.receive(connection)
+            ready = reader.receive()
             if ready is None:
                 connection.close()
                 return None
             self._is_ready(ready)
-            return connection
+            return connection, reader
         return None
 
     def _is_ready(self, message: dict[str, Any]) -> None:
@@ -219,10 +220,10 @@ class Link:
         if self.degraded is not None:
             log.warning("models run on the CPU", extra={"role": self.role, "reason": self.degraded})
 
-    def _serve(self, connection: socket.socket) -> None:
+    def _serve(self, connection: socket.socket, reader: ipc.Reader) -> None:
         sender = threading.Thread(target=self._send, args=(connection,), daemon=True)
         sender.start()
-        while (message := ipc.receive(connection)) is not None:
+        while (message := reader.receive()) is not None:
             self._alive_at = time.monotonic()
             match message:
                 case {"id": id, "result": result, "seconds": seconds, "batch": batch}:
@@ -251,11 +252,13 @@ class Link:
     def _send(self, connection: socket.socket) -> None:
         # A thread of its own: were the reader to send, both sides could wait for the other's full buffer.
         while True:
-            message = self._outgoing.get()
+            messages = [self._outgoing.get()]
+            while not self._outgoing.empty():
+                messages.append(self._outgoing.get())
             try:
-                if not message:
+                if not all(messages):
                     return
-                ipc.send(connection, message)
+                ipc.send(connection, *messages)
             except OSError:
                 return
 

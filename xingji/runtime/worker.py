@@ -10,6 +10,7 @@ of the device does not suffice, batches become smaller, and at last the models m
 
 import contextlib
 import ctypes
+import gc
 import json
 import logging
 import os
@@ -93,9 +94,10 @@ class Worker:
         took = time.perf_counter() - begun
         if len(batch) == 1 and not isinstance(results[0], Lost | Forgotten):
             self._suspects.discard(batch[0].stream)
-        for request, result in zip(batch, results, strict=True):
-            answer = {"id": request.id, "result": ipc.pack(result), "seconds": took / len(batch), "batch": len(batch)}
-            ipc.send(self._connection, answer)
+        about = {"seconds": took / len(batch), "batch": len(batch)}
+        ids = [request.id for request in batch]
+        answers = [{"id": id, "result": ipc.pack(result)} for id, result in zip(ids, results, strict=True)]
+        ipc.send(self._connection, *(answer | about for answer in answers))
 
     def _run(self, batch: list[Request]) -> list[Result]:
         """One result for each. What the device has no room for is tried again in halves, then on the CPU. A batch
@@ -137,7 +139,8 @@ class Worker:
         ipc.send(self._connection, ready(self._role, reason))
 
     def _read(self) -> None:
-        while (message := ipc.receive(self._connection)) is not None:
+        reader = ipc.Reader(self._connection)
+        while (message := reader.receive()) is not None:
             with self._arrived:
                 if "release" in message:
                     self._released.append(message["release"])
@@ -183,6 +186,8 @@ def load(role_name: str, setup: dict[str, Any]) -> tuple[Role, str | None]:
 
 def _tidy() -> None:
     """Give back what loading took and no longer needs: glibc keeps a hundred megabytes of it unless it is asked."""
+    gc.collect()
+    gc.freeze()  # and look through what stays no more
     with contextlib.suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
