@@ -387,6 +387,17 @@ def test_the_pause_that_ends_a_sentence_is_not_decoded() -> None:
     assert recording.text == written("cdeff", SECOND) + "。"
 
 
+def test_what_reaches_into_a_pause_needs_what_was_said_after_it() -> None:
+    recording = Recording(replace(PLAIN, end_silence=10 * TICK))
+    recording.feed(say("cdefcdef     ghijghij"), frames=range(0, 10**5, HOP))
+    recording.finish()
+    decodes = [job for job in recording.asked if isinstance(job, Decode) and not job.last]
+    ends = [job.begin + len(job.samples) for job in decodes]
+    waited = [(end, job.needs) for end, job in zip(ends, decodes, strict=True) if job.needs != end]
+    assert waited and all(8 * TICK < end <= 13 * TICK < needs <= 15 * TICK for end, needs in waited)
+    assert any(job.needs == end for end, job in zip(ends, decodes, strict=True))
+
+
 def early(text: str, profile: Profile = PLAIN) -> tuple[Recording, list[Transcribe]]:
     """A recording in which everything but the second pass has been answered, and what that was asked."""
     recording = Recording(profile)

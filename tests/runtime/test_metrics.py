@@ -138,8 +138,8 @@ def test_waits_are_counted_from_when_the_audio_came() -> None:
         watch.arrived(total)
     watched.now = 102.0
     watch.told(SpeechStarted(7, 8000))  # its first sample came with the frame at 100.6 s
-    decode = Decode(7, np.zeros(9600, np.int16), 0, False, 9600, True, 8000)  # needs audio up to 17 600: 101.1 s
-    watched.now = 102.1
+    decode = Decode(7, np.zeros(9600, np.int16), 0, False, 9600, True, 8000, needs=19_200)  # there from 101.2 s on
+    watched.now = 102.2
     watch.answered(decode)
     watch.told(revised(Stage.PARTIAL, ""))
     assert watched.waits("partial_lag") == (1, 1.0)

@@ -72,9 +72,10 @@ class Profile:
     end_silence: int = SAMPLE_RATE * 8 // 10
     hop: int = SAMPLE_RATE // 10  # the detector's step: text waits for it, and a shorter one costs more
     chunk: int = SAMPLE_RATE * 6 // 10  # the streaming recogniser's step
-    # Chunks begin so long before an onset, so that the first word is inside the second one, as long as the detector's
-    # onset is 0.2 to 0.3 s before the voice; much more, and a slow first word falls into the third.
-    lead: int = SAMPLE_RATE * 12 // 100
+    # Chunks begin so long before an onset, and up to a hop more, so that the first word is inside the second one, as
+    # long as the detector's onset is 0.2 to 0.3 s before the voice; much more, and a slow first word falls into the
+    # third: with 0.12 s one in twenty did, with less than 0.05 s all are later.
+    lead: int = SAMPLE_RATE * 5 // 100
     longest: int = SAMPLE_RATE * 30  # a segment that grows longer is cut at a quiet place
     preroll: int = 0  # segments begin so long before the detector's onset
     context: int = 3  # earlier sentences shown to the corrector
@@ -202,6 +203,7 @@ class Decode:
     chunk: int
     punctuation: bool
     begin: int = 0  # where ``samples`` begin in the recording
+    needs: int = 0  # samples of the recording that had to come first: in a pause it was not known whether it goes on
 
 
 @dataclass(frozen=True, slots=True, eq=False)

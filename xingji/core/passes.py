@@ -62,8 +62,8 @@ class Passes:
             last = size <= STEPS * self._chunk
             size = size if last else STEPS * self._chunk
         samples = self._tape.cut(begin, begin + size)
-        punctuation = segment.profile.punctuation
-        self._decoding = Decode(segment.id, samples, segment.decoded, last, self._chunk, punctuation, begin)
+        how = last, self._chunk, segment.profile.punctuation
+        self._decoding = Decode(segment.id, samples, segment.decoded, *how, begin, segment.needs(begin + size))
         segment.decoded += size
         yield self._decoding
 

@@ -108,7 +108,7 @@ class Segmenter:
                 yield from self._cross(edges.popleft())
             yield from self._close_unheard_speech(step)
             if self._open and self._open.pause is None:
-                self._open.cleared = max(self._open.cleared, step)
+                self._open.clear(step, self._hop)
         for edge in edges:
             yield from self._cross(edge)
         if job.flush:

@@ -207,7 +207,7 @@ class Stopwatch:
     def answered(self, job: Job) -> None:
         """A job's result has come, and what follows from it is about to be told."""
         if isinstance(job, Decode) and not job.last:
-            lag = self._since_arrival("partial_lag", job.begin + len(job.samples))
+            lag = self._since_arrival("partial_lag", job.needs)
             if lag is not None:
                 self._lagged(lag)
         elif isinstance(job, Transcribe) and job.preview:  # no sign of load: it may be late by its length alone
