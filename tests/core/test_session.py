@@ -34,7 +34,7 @@ from xingji.core.messages import (
 )
 from xingji.core.passes import CORRECTIONS_AT_ONCE
 from xingji.core.segment import RETRIES, STEPS
-from xingji.core.segmenting import EDGE, PREROLL
+from xingji.core.segmenting import PREROLL
 from xingji.core.session import ProtocolError
 from xingji.core.types import (
     SAMPLE_RATE,
@@ -472,7 +472,7 @@ def test_the_recogniser_begins_before_the_onset_but_not_in_the_sentence_before(l
         floor = before.end if before is not None else 0
         jobs = decoded[sentence.id]
         earliest = sentence.start - lead
-        assert floor is not None and jobs[0].begin == max(floor, earliest - (earliest + EDGE) % STREAM_ONLY.hop)
+        assert floor is not None and jobs[0].begin == max(floor, earliest - earliest % STREAM_ONLY.hop)
         for job, after in pairwise(jobs):
             assert (after.begin, after.offset) == (job.begin + len(job.samples), job.offset + len(job.samples))
         for job in jobs:
@@ -496,7 +496,7 @@ def test_a_chunk_is_decoded_as_soon_as_the_hop_that_holds_its_end_is_there(commi
         if asked:
             break
     (job,) = asked
-    assert len(job.samples) == job.chunk and job.begin + job.chunk == commit + end - EDGE
+    assert len(job.samples) == job.chunk and job.begin + job.chunk == commit + end
 
 
 def test_long_speech_that_is_cut_is_not_heard_twice() -> None:

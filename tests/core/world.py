@@ -239,7 +239,7 @@ class World:
         return edges
 
     def _decode(self, job: Decode) -> Result:
-        assert len(job.samples) and (job.last or len(job.samples) % job.chunk == 0), "a part of a chunk"
+        assert job.last or (len(job.samples) and len(job.samples) % job.chunk == 0), "a part of a chunk"
         if job.offset == 0:
             self.decoder = Decoder(job.segment)
         if self.decoder is None or (self.decoder.segment, self.decoder.decoded) != (job.segment, job.offset):

@@ -15,14 +15,13 @@ from typing import Literal
 
 from tests.support import RATE
 from xingji.core.messages import Profile
-from xingji.core.segmenting import EDGE
 from xingji.wire import milliseconds
 
 from .speech import Arrivals, Speech
 
 _USUAL = Profile()
 LEAD_MS = milliseconds(_USUAL.lead)  # the recogniser's grid begins at least so long before a sentence, but not in the
-HOP_MS, EDGE_MS = milliseconds(_USUAL.hop), milliseconds(EDGE)  # one before; its steps end just before the detector's
+HOP_MS = milliseconds(_USUAL.hop)  # one before; its steps end where the detector's do
 CHUNK_MS = milliseconds(_USUAL.chunk)  # the recogniser's step, unless the server is set otherwise
 END_SILENCE_MS = milliseconds(_USUAL.end_silence)
 SLACK_MS = 300  # a detector's boundary may be so far from the label's
@@ -93,7 +92,7 @@ def ours(
                 decided[one.end_ms] = one.at
             case "partial":
                 seen.partials += 1
-                anchor = anchors.setdefault(one.sentence, max(0, *decided, _before_a_hop(one.start_ms - LEAD_MS)))
+                anchor = anchors.setdefault(one.sentence, max(0, *decided, _at_a_hop(one.start_ms - LEAD_MS)))
                 before = covered.get(one.sentence, 0)
                 now = max(before + 1, _chunks(asked_ms - anchor, chunk_ms))
                 most = max(now, _chunks(one.covered_ms - anchor, chunk_ms))
@@ -125,13 +124,13 @@ def ours(
     return seen
 
 
-def _before_a_hop(milliseconds: int) -> int:
-    return milliseconds - (milliseconds + EDGE_MS) % HOP_MS
+def _at_a_hop(milliseconds: int) -> int:
+    return milliseconds - milliseconds % HOP_MS
 
 
 def _chunks(milliseconds: int, chunk_ms: int) -> int:
-    """Whole chunks with something known to follow them, as the session asks for them."""
-    return max(0, (milliseconds - 1) // chunk_ms)
+    """Whole chunks, as the session asks for them."""
+    return max(0, milliseconds // chunk_ms)
 
 
 def theirs(heard: Sequence[Heard], said: Speech, arrivals: Arrivals, begun: float, stopped: float) -> Observed:

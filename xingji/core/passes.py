@@ -52,8 +52,7 @@ class Passes:
             return
         begin = segment.anchor + segment.decoded
         if segment.decided is None:
-            # Strictly more must be known to follow, so that the last chunk is never empty.
-            size = min((self._audible(segment) - begin - 1) // self._chunk, STEPS) * self._chunk
+            size = min((self._audible(segment) - begin) // self._chunk, STEPS) * self._chunk
             if size <= 0:
                 return
             last = False

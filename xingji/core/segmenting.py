@@ -12,7 +12,6 @@ from .segment import RETRIES, STEPS, Segment
 from .tape import Tape
 from .types import SAMPLE_RATE, Stage
 
-EDGE = SAMPLE_RATE // 500  # chunks end so long before a hop, to be seen not to be the last
 PREROLL = 2 * SAMPLE_RATE  # a detector may place an onset this far back, and a restarted one hears it again
 
 
@@ -148,17 +147,16 @@ class Segmenter:
             Stage.SECOND_PASS: profile.second_pass,
             Stage.CORRECTED: profile.correct,
         }
-        anchor = max(self.floor, self._just_before_a_hop(start - profile.lead))
+        anchor = max(self.floor, self._at_a_hop(start - profile.lead))
         owed = {stage for stage, on in wanted.items() if on}
         self._open = Segment(self._next_id, start, anchor, profile, owed, cleared=self.judged)
         self._next_id += 1
         return self._open
 
-    def _just_before_a_hop(self, at: int) -> int:
-        """The last place up to ``at`` from which chunks of whole hops end just before a hop does. As soon as the
-        detector has answered for that hop, speech is known to go on, and the chunk not to be the last; one that ended
-        anywhere else would wait for it, and for the packet with its last sample."""
-        return at - (at + EDGE - self._origin) % self._hop
+    def _at_a_hop(self, at: int) -> int:
+        """The last place up to ``at`` from which chunks of whole hops end where hops do: what is decoded then needs
+        not one sample more than it hears."""
+        return at - (at - self._origin) % self._hop
 
     def _close(self, segment: Segment, end: int, decided: int) -> Segment:
         segment.close(end, decided)
