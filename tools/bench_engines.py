@@ -4,15 +4,17 @@
 ``tools.fullsize``, say) in this process, on one thread, on noise: processor milliseconds per stream, median of
 the calls after the first few. ``stock`` is funasr's own call for one stream, which cannot take more.
 ``--precision`` torch (and then ``stock`` is measured too), float32 or int8, with the graphs that
-``download_models.py --optimize`` wrote.
+``download_models.py --optimize`` wrote. With ``--device cuda`` it is the time that passes, since the processor waits;
+the table is what ``python -m tools.bench --gpu-costs`` reckons with.
 """
 
 import argparse
 import io
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +36,25 @@ def noise(samples: int, seed: int) -> Samples:
     return np.random.default_rng(seed).integers(-3000, 3000, samples).astype(np.int16)
 
 
-def cost_ms(call: Callable[[int], object], calls: int = CALLS, settling: int = SETTLING) -> float:
-    """Median processor time of ``call(number)``."""
-    spent = []
-    for number in range(calls):
-        began = time.process_time()
-        call(number)
-        spent.append(time.process_time() - began)
-    return statistics.median(spent[settling:]) * 1000
+Call = Callable[[int], object]
 
 
-def detection(engine: Fsmn, batch: int) -> float:
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of a call, by its number: median milliseconds of those after the first few."""
+
+    clock: Callable[[], float]
+
+    def ms(self, call: Call, calls: int = CALLS, settling: int = SETTLING) -> float:
+        spent = []
+        for number in range(calls):
+            began = self.clock()
+            call(number)
+            spent.append(self.clock() - began)
+        return statistics.median(spent[settling:]) * 1000
+
+
+def detection(engine: Fsmn, batch: int) -> Call:
     states = [engine.open() for _ in range(batch)]
 
     def call(number: int) -> object:
@@ -53,10 +63,10 @@ def detection(engine: Fsmn, batch: int) -> float:
             [(s, Detect(noise(HOP, i), at, at == 0, False, 12_800, HOP)) for i, s in enumerate(states)]
         )
 
-    return cost_ms(call)
+    return call
 
 
-def streaming(engine: StreamingParaformer, batch: int) -> float:
+def streaming(engine: StreamingParaformer, batch: int) -> Call:
     states = [engine.open() for _ in range(batch)]
 
     def call(number: int) -> object:
@@ -64,10 +74,10 @@ def streaming(engine: StreamingParaformer, batch: int) -> float:
         jobs = [Decode(0, noise(CHUNK, seed), at, False, CHUNK, True) for seed in range(batch)]
         return engine.decode(list(zip(states, jobs, strict=True)))
 
-    return cost_ms(call)
+    return call
 
 
-def stock_streaming(path: Path) -> float:
+def stock_streaming(path: Path) -> Call:
     from funasr import AutoModel
 
     with redirect_stdout(io.StringIO()):
@@ -79,12 +89,12 @@ def stock_streaming(path: Path) -> float:
         with redirect_stdout(io.StringIO()):
             return auto.generate(noise(CHUNK, number) / np.float32(32_768), cache=cache, is_final=False, **options)
 
-    return cost_ms(call)
+    return call
 
 
-def second_pass(engine: SenseVoice, batch: int) -> float:
+def second_pass(engine: SenseVoice, batch: int) -> Call:
     items = [Transcribe(0, noise(SEGMENT, i), "auto", True) for i in range(batch)]
-    return cost_ms(lambda _: engine.transcribe(items), calls=3, settling=1)
+    return lambda _: engine.transcribe(items)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -92,20 +102,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("models", type=Path)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 2, 4, 8, 16])
     parser.add_argument("--precision", choices=("torch", *PRECISIONS), default="torch")
+    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
     options = parser.parse_args(arguments)
+    on_cpu = options.device == "cpu"
+    cost = Cost(time.process_time if on_cpu else time.perf_counter)
+    how = options.device, options.precision if on_cpu else "auto"
     print("| engine | audio | stock | " + " | ".join(f"batch {n}" for n in options.batches) + " |")
     print("|---|---|--:|" + "--:|" * len(options.batches))
-    vad = Fsmn(options.models / "vad", "cpu", options.precision)
-    row("FSMN-VAD", "100 ms", None, lambda n: detection(vad, n), options.batches)
-    paraformer = StreamingParaformer(options.models / "paraformer", "cpu", options.precision)
-    stock = stock_streaming(options.models / "paraformer") if options.precision == "torch" else None
-    row("streaming Paraformer", "600 ms", stock, lambda n: streaming(paraformer, n), options.batches)
-    sensevoice = SenseVoice(options.models / "sensevoice", "cpu", options.precision)
-    row("SenseVoice", "5 s", None, lambda n: second_pass(sensevoice, n), options.batches)
+    vad = Fsmn(options.models / "vad", *how)
+    row("FSMN-VAD", "100 ms", None, {n: cost.ms(detection(vad, n)) for n in options.batches})
+    paraformer = StreamingParaformer(options.models / "paraformer", *how)
+    stock = cost.ms(stock_streaming(options.models / "paraformer")) if how == ("cpu", "torch") else None
+    row("streaming Paraformer", "600 ms", stock, {n: cost.ms(streaming(paraformer, n)) for n in options.batches})
+    sensevoice = SenseVoice(options.models / "sensevoice", *how)
+    row("SenseVoice", "5 s", None, {n: cost.ms(second_pass(sensevoice, n), 3, 1) for n in options.batches})
 
 
-def row(name: str, audio: str, stock: float | None, cost: Callable[[int], float], batches: Sequence[int]) -> None:
-    cells = [f"{cost(n) / n:.1f}" for n in batches]
+def row(name: str, audio: str, stock: float | None, costs: Mapping[int, float]) -> None:
+    cells = [f"{cost / n:.2f}" for n, cost in costs.items()]
     print(f"| {name} | {audio} | {'' if stock is None else f'{stock:.1f}'} | " + " | ".join(cells) + " |", flush=True)
 
 

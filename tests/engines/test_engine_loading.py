@@ -8,15 +8,22 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from tests.support import utterances
+from xingji.core.scoring import cer
 from xingji.core.errors import EngineError
-from xingji.engines import stock
+from xingji.core.messages import Decode, Transcribe
+from xingji.core.types import Hypothesis
+from xingji.engines import loading, stock
 from xingji.engines.directory import read
 from xingji.engines.export import KINDS
 from xingji.engines.features import front_end
-from xingji.engines.loading import Loaded, load
+from xingji.engines.loading import Loaded, _in_half, load
+from xingji.engines.paraformer import StreamingParaformer
+from xingji.engines.sensevoice import SenseVoice
 
 
 def by_torch(path: Path, kind: str, device: str = "cpu") -> Loaded:
@@ -33,6 +40,37 @@ def copied(models: Path, tmp_path: Path) -> Callable[[str], Path]:
         return target
 
     return copy
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_in_half_the_bits_nearly_the_same_is_read(models: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on CUDA, and here on the CPU: only the large models, and never what a network is asked."""
+    assert [_in_half(device, KINDS[name], "auto") for device in ("cpu", "mps", "cuda:0")] == [
+        False,
+        False,
+        name in ("paraformer", "sensevoice"),
+    ]
+    assert not _in_half("cuda", KINDS[name], "float32")
+    full = by_torch(models / name, KINDS[name])
+    monkeypatch.setattr(loading, "_in_half", lambda *_: True)
+    half = by_torch(models / name, KINDS[name])
+    assert (full.about.runtime, half.about.runtime) == ("torch float32", "torch float16")
+    assert {network.zeros(3).dtype for network in half.networks.values()} == {torch.float16}
+
+
+def test_text_in_half_the_bits(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read() -> tuple[list[str], list[str]]:
+        streaming = StreamingParaformer(models / "paraformer", "cpu", "torch")
+        whole = SenseVoice(models / "sensevoice", "cpu", "torch")
+        audio = [np.frombuffer(said.pcm, "<i2") for said in utterances()[:6]]
+        jobs = [(streaming.open(), Decode(0, samples, 0, True, 9600, False)) for samples in audio]
+        seconds = whole.transcribe([Transcribe(0, samples, "auto", True) for samples in audio])
+        return streaming.decode(jobs), [second.text for second in seconds if isinstance(second, Hypothesis)]
+
+    exact = read()
+    monkeypatch.setattr(loading, "_in_half", lambda *_: True)
+    for full, half in zip(exact, read(), strict=True):
+        assert all(full) and cer(list(zip(full, half, strict=True))) <= 0.01
 
 
 def refusal(path: Path, kind: str, device: str = "cpu") -> str:

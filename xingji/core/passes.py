@@ -1,7 +1,7 @@
 """Which recogniser is asked for which segment, and when.
 
-* The streaming recogniser sees a fixed grid of chunks from just before the onset as far as the detector has *cleared*
-  the audio hop by hop; a pause that turns out to be the end is not cleared.
+* The streaming recogniser sees a fixed grid of chunks, from the end of a hop before the onset as far as the detector
+  has *cleared* the audio hop by hop; a pause that turns out to be the end is not cleared.
 * The second pass sees exactly ``[onset, endpoint)``. It may begin in a pause, before the endpoint is decided; if
   speech goes on, what it gave is thrown away.
 * Where nobody streams, the second pass is also asked about what has been said so far; see ``preview``.

@@ -28,9 +28,14 @@ _FORMAT = 3  # of the graphs and their listing; others are not looked at
 
 def precisions(kind: str, wanted: str) -> tuple[Precision, ...]:
     """Those that a model of class ``kind`` has graphs in and that "auto", or a precision by name, allows."""
-    if kind in _EXACT:
+    if exact(kind):
         return ("float32",)
     return tuple(name for name in PRECISIONS if wanted in ("auto", name))
+
+
+def exact(kind: str) -> bool:
+    """Does a model of this class stay float32 whatever is asked for?"""
+    return kind in _EXACT
 
 
 @dataclass(frozen=True, slots=True)

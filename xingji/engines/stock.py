@@ -36,21 +36,26 @@ _BROKEN = (
 class TorchNetwork:
     """A network in torch, on any device; a ``Network`` (see ``loading``). Use from one thread."""
 
-    def __init__(self, module: nn.Module, device: str) -> None:
-        self._module, self._device = module.eval(), device
+    def __init__(self, module: nn.Module, device: str, half: bool = False) -> None:
+        """``half``: products in float16, and so what is looked back on; sums, norms and softmax stay float32."""
+        self._module, self._device, self._half = module.eval(), device, half
+        for part in module.modules() if half else ():
+            if isinstance(part, nn.Linear):
+                part.half()  # or every call would do so again
 
     def __call__(self, *inputs: Any) -> Any:
-        with torch.inference_mode():
+        kind = torch.device(self._device).type
+        with torch.inference_mode(), torch.autocast(kind, torch.float16, enabled=self._half):
             return self._module(*(self._there(given) for given in inputs))
 
     def zeros(self, *shape: int) -> Any:
-        return torch.zeros(shape, device=self._device)
+        return torch.zeros(shape, device=self._device, dtype=torch.float16 if self._half else torch.float32)
 
     def stacked(self, kept: Sequence[Any]) -> Any:
         return torch.stack(list(kept), dim=1)
 
     def fetched(self, result: Any) -> Any:
-        return result.cpu().numpy()
+        return (result.float() if result.dtype == torch.float16 else result).cpu().numpy()
 
     def _there(self, given: Any) -> Any:
         return given if isinstance(given, torch.Tensor) else torch.from_numpy(given).to(self._device)
