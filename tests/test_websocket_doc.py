@@ -54,13 +54,16 @@ def named(row: Row) -> str:
 
 
 class Listener:
-    """Stands in for Flask-SocketIO and hears which events the doors take."""
+    """Stands in for Flask-SocketIO, and for the server below it, and hears which events the doors take."""
 
     def __init__(self) -> None:
         self.events: list[str] = []
+        self.server = self
 
-    def on_event(self, name: str, handler: object) -> None:
+    def on(self, name: str, handler: object) -> None:
         self.events.append(name)
+
+    on_event = on
 
 
 def test_every_event_that_is_accepted_is_described() -> None:

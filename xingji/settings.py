@@ -75,8 +75,9 @@ class Settings(BaseSettings):
     )
     precision: Literal["auto", "float32", "int8"] = Field(
         "auto",
-        description="auto（CPU 上有 --optimize 写好的图就用，int8 优先）、float32 或 int8（没有 int8 图就不会就绪）。"
-        " What recognisers compute with on a CPU; without int8 graphs, int8 never gets ready.",
+        description="auto（CPU 上有 --optimize 写好的图就用，int8 优先；CUDA 上 float16）、"
+        "float32 或 int8（没有 int8 图就不会就绪）。"
+        " What recognisers compute with; on CUDA auto is float16; on a CPU int8 never gets ready without its graphs.",
     )
     stream_workers: int = Field(
         1,

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from tests.support import utterances
-from xingji.core.scoring import cer
 from xingji.core.errors import EngineError
 from xingji.core.messages import Decode, Transcribe
+from xingji.core.scoring import cer
 from xingji.core.types import Hypothesis
 from xingji.engines import loading, stock
 from xingji.engines.directory import read
