@@ -22,7 +22,7 @@ RIMS = {
         "runtime/job_runner.py:_attempt",  # of a file that nobody waits for
     },
     "door": {
-        "doors/sockets.py:handler",  # one Socket.IO event
+        "doors/sockets.py:_handled",  # one Socket.IO event
         "runtime/connection.py:_carry_out",  # one message of a raw WebSocket
         "doors/answers.py:failed",  # one request
         "doors/nls.py:broken",
