@@ -14,7 +14,6 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,19 +38,14 @@ def noise(samples: int, seed: int) -> Samples:
 Call = Callable[[int], object]
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """Of a call, by its number: median milliseconds of those after the first few."""
-
-    clock: Callable[[], float]
-
-    def ms(self, call: Call, calls: int = CALLS, settling: int = SETTLING) -> float:
-        spent = []
-        for number in range(calls):
-            began = self.clock()
-            call(number)
-            spent.append(self.clock() - began)
-        return statistics.median(spent[settling:]) * 1000
+def cost_ms(call: Call, clock: Callable[[], float], calls: int = CALLS, settling: int = SETTLING) -> float:
+    """Median time of ``call(number)`` after the first few."""
+    spent = []
+    for number in range(calls):
+        began = clock()
+        call(number)
+        spent.append(clock() - began)
+    return statistics.median(spent[settling:]) * 1000
 
 
 def detection(engine: Fsmn, batch: int) -> Call:
@@ -101,21 +95,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.bench_engines", description=__doc__)
     parser.add_argument("models", type=Path)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 2, 4, 8, 16])
-    parser.add_argument("--precision", choices=("torch", *PRECISIONS), default="torch")
+    parser.add_argument("--precision", choices=("auto", "torch", *PRECISIONS), help="default: torch, on cuda auto")
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
     options = parser.parse_args(arguments)
     on_cpu = options.device == "cpu"
-    cost = Cost(time.process_time if on_cpu else time.perf_counter)
-    how = options.device, options.precision if on_cpu else "auto"
+    clock = time.process_time if on_cpu else time.perf_counter
+    how = options.device, options.precision or ("torch" if on_cpu else "auto")
     print("| engine | audio | stock | " + " | ".join(f"batch {n}" for n in options.batches) + " |")
     print("|---|---|--:|" + "--:|" * len(options.batches))
     vad = Fsmn(options.models / "vad", *how)
-    row("FSMN-VAD", "100 ms", None, {n: cost.ms(detection(vad, n)) for n in options.batches})
+    row("FSMN-VAD", "100 ms", None, {n: cost_ms(detection(vad, n), clock) for n in options.batches})
     paraformer = StreamingParaformer(options.models / "paraformer", *how)
-    stock = cost.ms(stock_streaming(options.models / "paraformer")) if how == ("cpu", "torch") else None
-    row("streaming Paraformer", "600 ms", stock, {n: cost.ms(streaming(paraformer, n)) for n in options.batches})
+    stock = cost_ms(stock_streaming(options.models / "paraformer"), clock) if how == ("cpu", "torch") else None
+    row("streaming Paraformer", "600 ms", stock, {n: cost_ms(streaming(paraformer, n), clock) for n in options.batches})
     sensevoice = SenseVoice(options.models / "sensevoice", *how)
-    row("SenseVoice", "5 s", None, {n: cost.ms(second_pass(sensevoice, n), 3, 1) for n in options.batches})
+    row("SenseVoice", "5 s", None, {n: cost_ms(second_pass(sensevoice, n), clock, 3, 1) for n in options.batches})
 
 
 def row(name: str, audio: str, stock: float | None, costs: Mapping[int, float]) -> None:

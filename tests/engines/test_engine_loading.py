@@ -43,8 +43,7 @@ def copied(models: Path, tmp_path: Path) -> Callable[[str], Path]:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_in_half_the_bits_nearly_the_same_is_read(models: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on CUDA, and here on the CPU: only the large models, and never what a network is asked."""
+def test_large_models_multiply_in_half_on_cuda(models: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [_in_half(device, KINDS[name], "auto") for device in ("cpu", "mps", "cuda:0")] == [
         False,
         False,

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xingji.runtime.green import AHEAD, ReadAhead, mend_websocket, offload, unmask
+from xingji.runtime.green import mend_websocket, offload, unmask
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -38,31 +38,6 @@ def test_unmask_is_the_rfc(data: bytes, mask: bytes, offset: int, more: st.DataO
         assert unmask(shape(data), mask, length, offset) == expected  # type: ignore[arg-type]
     assert unmask(data, tuple(mask), length, offset) == expected
     assert unmask(expected, mask, None, offset) == data[: len(expected)], "masking twice is nothing"
-
-
-@given(st.lists(st.binary(min_size=1, max_size=300), max_size=8), st.lists(st.integers(1, 400), min_size=1))
-def test_what_is_read_ahead_comes_in_order_and_nothing_is_lost(parts: list[bytes], sizes: list[int]) -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        ahead, asked = ReadAhead(ours), len(sizes)
-        for part in parts:
-            theirs.sendall(part)
-        theirs.shutdown(socket.SHUT_WR)
-        taken = []
-        while part := ahead.recv(sizes[len(taken) % asked]):
-            assert len(part) <= sizes[len(taken) % asked]
-            taken.append(part)
-        assert b"".join(taken) == b"".join(parts)
-        assert ahead.fileno() == ours.fileno()
-
-
-def test_a_message_larger_than_what_is_read_ahead_is_taken_as_it_comes() -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        threading.Thread(target=theirs.sendall, args=(bytes(5 * AHEAD),), daemon=True).start()
-        ahead, left = ReadAhead(ours), 5 * AHEAD
-        while left:
-            left -= len(ahead.recv(left))
 
 
 def run(program: str) -> "subprocess.CompletedProcess[bytes]":

@@ -29,6 +29,7 @@ from xingji.core.messages import (
 )
 from xingji.core.types import Edit, Hotword, HotwordHit, HotwordTable, Hypothesis, Span, Stage, Word
 from xingji.runtime import ipc
+from xingji.runtime.read_ahead import ReadAhead
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -97,7 +98,7 @@ def through(message: dict[str, Any]) -> dict[str, Any] | None:
     a, b = socket.socketpair()
     with a, b:
         threading.Thread(target=ipc.send, args=(a, message), daemon=True).start()
-        return ipc.Reader(b).receive()
+        return ipc.receive(b)
 
 
 @given(jobs)
@@ -161,8 +162,8 @@ def test_a_large_message_and_many_in_a_row(pair: Pair) -> None:
 
     sender = threading.Thread(target=send, daemon=True)
     sender.start()
-    reader = ipc.Reader(b)
-    assert [reader.receive() for _ in messages] == messages
+    ahead = ReadAhead(b)
+    assert [ipc.receive(ahead) for _ in messages] == messages
     sender.join()
 
 
@@ -197,7 +198,7 @@ def test_nonsense_is_none(pair: Pair, data: bytes) -> None:
     a, b = pair
     a.sendall(data)
     a.shutdown(socket.SHUT_WR)
-    assert ipc.Reader(b).receive() is None
+    assert ipc.receive(b) is None
 
 
 @given(st.binary(max_size=200))
@@ -205,13 +206,13 @@ def test_any_body_is_a_message_or_none(body: bytes) -> None:
     a, b = socket.socketpair()
     with a, b:
         a.sendall(frame(body))
-        assert isinstance(ipc.Reader(b).receive(), dict | None)
+        assert isinstance(ipc.receive(b), dict | None)
 
 
 def test_a_closed_socket_is_none_here_and_an_error_there(pair: Pair) -> None:
     a, b = pair
     b.close()
-    assert ipc.Reader(b).receive() is None
-    assert ipc.Reader(a).receive() is None
+    assert ipc.receive(b) is None
+    assert ipc.receive(a) is None
     with pytest.raises(BrokenPipeError):
         ipc.send(a, {"n": bytes(10_000_000)})

@@ -442,7 +442,7 @@ def test_a_stranger_is_shown_the_door(
             stranger.sendall(hello)
             stranger.shutdown(socket.SHUT_WR)
         (workplace / "hold").unlink()
-        assert ipc.Reader(stranger).receive() is None
+        assert ipc.receive(stranger) is None
     ready(link)
     assert stat.S_IMODE(os.stat(Path(link._address).parent).st_mode) == 0o700
 

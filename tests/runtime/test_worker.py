@@ -87,7 +87,6 @@ class Gateway:
         self.connection, end = socket.socketpair()
         self.connection.settimeout(PATIENCE_S)
         self.end = end
-        self.reader = ipc.Reader(self.connection)
         self.loop = Worker(end, role)
         self.worker = in_thread(self.loop.run)
         self.begun: list[list[int]] = []
@@ -113,7 +112,7 @@ class Gateway:
 
     def said(self) -> dict[str, Any]:
         """The next message; those that only say what is begun are kept in ``begun``."""
-        while (message := self.reader.receive()) is not None and "begun" in message:
+        while (message := ipc.receive(self.connection)) is not None and "begun" in message:
             self.begun.append(message["begun"])
         assert message is not None
         return message
@@ -276,7 +275,7 @@ def test_connect_shows_the_token(tmp_path: Any, family: str) -> None:
         with connect(address, "secret"):
             accepted, _ = listener.accept()
             with accepted:
-                assert ipc.Reader(accepted).receive() == {"token": "secret"}
+                assert ipc.receive(accepted) == {"token": "secret"}
 
 
 # -- state of streams --------------------------------------------------------------------

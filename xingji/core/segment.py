@@ -37,9 +37,7 @@ class Segment:
     profile: Profile
     owed: set[Stage]  # passes that have yet to give, or fail to give, a reading
     cleared: int  # the streaming recogniser may hear up to here; grows hop by hop, though not in a pause
-    waits: list[tuple[int, int]] = field(
-        default_factory=list
-    )  # pauses: what lay in one was cleared at its second sample
+    pauses: list[tuple[int, int]] = field(default_factory=list)  # from, and where speech was heard to go on
     pause: int | None = None  # where the segment will end unless speech goes on
     end: int | None = None  # None while speech goes on
     decided: int | None = None  # with the end: how far the streaming recogniser goes
@@ -89,12 +87,12 @@ class Segment:
     def clear(self, up_to: int, hop: int) -> None:
         """The streaming recogniser may hear the audio up to here: speech was heard to go on there."""
         if up_to > self.cleared + hop:
-            self.waits.append((self.cleared, up_to))
+            self.pauses.append((self.cleared, up_to))
         self.cleared = max(self.cleared, up_to)
 
     def needs(self, at: int) -> int:
         """Samples that had to come before the audio up to ``at`` was cleared."""
-        return next((cleared for begin, cleared in self.waits if begin < at <= cleared), at)
+        return next((cleared for begin, cleared in self.pauses if begin < at <= cleared), at)
 
     def heard_early(self) -> Hypothesis | NoSpeech | None:
         """With the end known: what the second pass gave for exactly this segment. It may also be under way, or, if

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from typing import Any, TypeVar
 
+from .read_ahead import ReadAhead
+
 T = TypeVar("T")
-AHEAD = 1 << 14  # bytes that a websocket takes at once if they are there
 
 
 def patch() -> None:
@@ -87,21 +88,6 @@ def leave(environ: dict[str, Any]) -> list[bytes]:
 
         WSGI_LOCAL.already_handled = True
     return []
-
-
-class ReadAhead:
-    """A socket, except that it gives what it has before it asks the system, and asks for more than is wanted."""
-
-    def __init__(self, plain: socket.socket) -> None:
-        self._plain, self._ahead = plain, b""
-
-    def recv(self, size: int) -> bytes:
-        ahead = self._ahead or self._plain.recv(max(size, AHEAD))
-        taken, self._ahead = ahead[:size], ahead[size:]
-        return taken
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._plain, name)
 
 
 def unmask(data: bytes, mask: Any, length: int | None = None, offset: int = 0) -> bytes:

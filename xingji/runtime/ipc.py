@@ -29,7 +29,9 @@ from ..core.messages import (
     Work,
 )
 from ..core.types import Edit, Hotword, HotwordHit, HotwordTable, Hypothesis, Span, Stage, Word
+from .read_ahead import ReadAhead
 
+Connection = socket.socket | ReadAhead
 LIMIT = 64 << 20  # bytes; far above any job (a 30 s segment is 1 MB), so a longer frame is a broken peer
 
 _JOBS = (Detect, Decode, Transcribe, Align, Correct)
@@ -39,48 +41,39 @@ _KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in (*_JOBS, *_RESUL
 _FIELDS = {kind: [field.name for field in dataclasses.fields(kind)] for kind in _KINDS.values()}
 
 
-AHEAD = 1 << 16  # bytes that a reader takes at once if they are there
-
-
-def send(connection: socket.socket, *messages: dict[str, Any]) -> None:
+def send(connection: Connection, *messages: dict[str, Any]) -> None:
     """All at once, for each call costs as much as packing. Raises OSError where the peer is gone."""
     bodies = [msgpack.packb(message) for message in messages]
     connection.sendall(b"".join(part for body in bodies for part in (struct.pack("!I", len(body)), body)))
 
 
-class Reader:
-    """What comes on a connection, message by message. It takes what is there at once, so a connection has one."""
+def receive(connection: Connection) -> dict[str, Any] | None:
+    """The next message, or None where the peer is gone or talks nonsense."""
+    head = _exactly(connection, 4)
+    if head is None:
+        return None
+    (size,) = struct.unpack("!I", head)
+    body = _exactly(connection, size) if size <= LIMIT else None
+    if body is None:
+        return None
+    try:
+        message = msgpack.unpackb(body, strict_map_key=False)
+    except (ValueError, TypeError):
+        return None
+    return message if isinstance(message, dict) else None
 
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection, self._ahead = connection, bytearray()
 
-    def receive(self) -> dict[str, Any] | None:
-        """The next message, or None where the peer is gone or talks nonsense."""
-        head = self._take(4)
-        if head is None:
-            return None
-        (size,) = struct.unpack("!I", head)
-        body = self._take(size) if size <= LIMIT else None
-        if body is None:
-            return None
+def _exactly(connection: Connection, size: int) -> bytes | None:
+    parts = bytearray()
+    while len(parts) < size:
         try:
-            message = msgpack.unpackb(body, strict_map_key=False)
-        except (ValueError, TypeError):
+            part = connection.recv(min(size - len(parts), 1 << 18))
+        except OSError:
             return None
-        return message if isinstance(message, dict) else None
-
-    def _take(self, size: int) -> bytes | None:
-        while len(self._ahead) < size:
-            try:
-                part = self._connection.recv(AHEAD)
-            except OSError:
-                return None
-            if not part:
-                return None
-            self._ahead += part
-        taken = bytes(self._ahead[:size])
-        del self._ahead[:size]
-        return taken
+        if not part:
+            return None
+        parts += part
+    return bytes(parts)
 
 
 def pack(value: Work | Result) -> Any:

@@ -27,6 +27,7 @@ from typing import Any
 from ..core.messages import Align, Forgotten, Lost, Result, Transcribe, Work
 from . import ipc
 from .metrics import Metrics
+from .read_ahead import ReadAhead
 
 log = logging.getLogger(__name__)
 
@@ -160,11 +161,11 @@ class Link:
             self.restarts += 1
             self._alive_at = time.monotonic()
             self.state = "starting"
-            started = self._start()
-            if started is not None:
+            connection = self._start()
+            if connection is not None:
                 self._failures = 0
                 self.ready.set()
-                self._serve(*started)
+                self._serve(connection)
             else:
                 self._failures += 1
             self.ready.clear()
@@ -172,11 +173,11 @@ class Link:
             self._end_process()
             if not self._closing:
                 log.warning("worker lost", extra={"role": self.role, "pending": len(self._pending)})
-                if started is not None or self.hopeless:
+                if connection is not None or self.hopeless:
                     self._return_jobs()
                 time.sleep(min(10.0, 0.2 * 4**self._failures) if self._failures else 0.0)
 
-    def _start(self) -> tuple[socket.socket, ipc.Reader] | None:
+    def _start(self) -> ReadAhead | None:
         """A new process whose models are loaded and warm, or None."""
         self._end_process()
         setup = json.dumps(self._setup | {"token": self._token})
@@ -192,24 +193,23 @@ class Link:
             )
         while self._process.poll() is None and not self._closing:
             try:
-                connection, _ = self._listener.accept()
+                connection = ReadAhead(self._listener.accept()[0])
             except TimeoutError:
                 continue
             except OSError:
                 return None
             connection.settimeout(HELLO_S)
-            reader = ipc.Reader(connection)
-            hello = reader.receive()
+            hello = ipc.receive(connection)
             if hello is None or hello.get("token") != self._token:
                 connection.close()
                 continue
             connection.settimeout(None)
-            ready = reader.receive()
+            ready = ipc.receive(connection)
             if ready is None:
                 connection.close()
                 return None
             self._is_ready(ready)
-            return connection, reader
+            return connection
         return None
 
     def _is_ready(self, message: dict[str, Any]) -> None:
@@ -220,10 +220,10 @@ class Link:
         if self.degraded is not None:
             log.warning("models run on the CPU", extra={"role": self.role, "reason": self.degraded})
 
-    def _serve(self, connection: socket.socket, reader: ipc.Reader) -> None:
+    def _serve(self, connection: ReadAhead) -> None:
         sender = threading.Thread(target=self._send, args=(connection,), daemon=True)
         sender.start()
-        while (message := reader.receive()) is not None:
+        while (message := ipc.receive(connection)) is not None:
             self._alive_at = time.monotonic()
             match message:
                 case {"id": id, "result": result, "seconds": seconds, "batch": batch}:
@@ -249,7 +249,7 @@ class Link:
             self._metrics.ran(pending.job, seconds, batch)
             pending.done(result)
 
-    def _send(self, connection: socket.socket) -> None:
+    def _send(self, connection: ReadAhead) -> None:
         # A thread of its own: were the reader to send, both sides could wait for the other's full buffer.
         while True:
             messages = [self._outgoing.get()]

@@ -29,6 +29,7 @@ from ..core.types import HotwordTable
 from ..engines.device import give_back, out_of_memory, place
 from . import ipc
 from .batch import Request, take
+from .read_ahead import ReadAhead
 from .roles import ROLES, Role
 
 log = logging.getLogger(__name__)
@@ -95,9 +96,9 @@ class Worker:
         if len(batch) == 1 and not isinstance(results[0], Lost | Forgotten):
             self._suspects.discard(batch[0].stream)
         about = {"seconds": took / len(batch), "batch": len(batch)}
-        ids = [request.id for request in batch]
-        answers = [{"id": id, "result": ipc.pack(result)} for id, result in zip(ids, results, strict=True)]
-        ipc.send(self._connection, *(answer | about for answer in answers))
+        pairs = zip(batch, results, strict=True)
+        answers = [{"id": request.id, "result": ipc.pack(result)} | about for request, result in pairs]
+        ipc.send(self._connection, *answers)
 
     def _run(self, batch: list[Request]) -> list[Result]:
         """One result for each. What the device has no room for is tried again in halves, then on the CPU. A batch
@@ -139,8 +140,8 @@ class Worker:
         ipc.send(self._connection, ready(self._role, reason))
 
     def _read(self) -> None:
-        reader = ipc.Reader(self._connection)
-        while (message := reader.receive()) is not None:
+        connection = ReadAhead(self._connection)
+        while (message := ipc.receive(connection)) is not None:
             with self._arrived:
                 if "release" in message:
                     self._released.append(message["release"])
